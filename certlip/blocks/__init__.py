@@ -1,0 +1,13 @@
+"""The frozen vocabulary: few kinds of blocks, plain float64 tensors, no training code."""
+
+from certlip.blocks.activation import Activation as Activation
+from certlip.blocks.activations import Sigma as Sigma
+from certlip.blocks.affine import Affine as Affine
+from certlip.blocks.base import Block as Block
+from certlip.blocks.equilibrium import Equilibrium as Equilibrium
+from certlip.blocks.equilibrium import Origin as Origin
+from certlip.blocks.files import load as load
+from certlip.blocks.files import save as save
+from certlip.blocks.network import Network as Network
+from certlip.blocks.normalize import Normalize as Normalize
+from certlip.blocks.residual import Residual as Residual

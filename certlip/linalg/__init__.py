@@ -1,0 +1,1 @@
+"""Linear algebra: structure of operators, and arithmetic whose rounding errors are bounded."""

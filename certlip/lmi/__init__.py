@@ -1,0 +1,8 @@
+"""Matrix inequalities: conditions (3), (4), (10), their analytic multipliers, and their proof."""
+
+from certlip.lmi.conditions import Conditions as Conditions
+from certlip.lmi.network import NetworkProof as NetworkProof
+from certlip.lmi.network import prove as prove
+from certlip.lmi.proof import BlockProof as BlockProof
+from certlip.lmi.proof import EquilibriumProof as EquilibriumProof
+from certlip.lmi.proof import ResidualProof as ResidualProof

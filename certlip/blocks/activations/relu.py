@@ -1,0 +1,24 @@
+"""ReLU, a projection: its prox is the same for every step α."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from certlip.blocks.activations.base import ActivationKind
+
+
+class ReLU(ActivationKind):
+    """σ(v) = max(v, 0)."""
+
+    name = "relu"
+    slopes = (0.0, 1.0)
+    relative_error = 0.0
+
+    def forward(self, v: Tensor) -> Tensor:
+        return v.clamp_min(0.0)
+
+    def derivative(self, v: Tensor) -> Tensor:
+        return (v > 0).to(v.dtype)
+
+    def prox(self, v: Tensor, alpha: float) -> Tensor:  # noqa: ARG002  (projections: any α)
+        return v.clamp_min(0.0)

@@ -1,0 +1,118 @@
+"""Matrix inequalities, proven by a Cholesky factorization that has to pay for all its errors."""
+
+import numpy as np
+
+from certlip.checker.rounding import TINY, UNIT, Array, dot, gamma, norm, over, total
+
+
+def is_positive_definite(S: Array, R: Array) -> bool:
+    """Prove that every symmetric X with |X − S| ≤ R entrywise (lower triangles) is ≻ 0.
+
+    A congruence X → DXD by powers of two is exact and keeps definiteness. The first one brings the
+    diagonal near 1, so that a badly scaled X does not drown in the trace term; the second is one
+    factor for all, better where one large entry dominates. Either proof is enough.
+    """
+    diagonal = np.diag(S)
+    if not (np.isfinite(S).all() and np.isfinite(R).all() and (R >= 0.0).all()):
+        return False
+    if not (diagonal > 0.0).all():
+        return S.size == 0
+    half = -(np.frexp(diagonal)[1] // 2)  # 4^half S_ii is in [1/2, 2)
+    with np.errstate(all="ignore"):  # what overflows here is infinite and fails below
+        return any(
+            _shifted_cholesky(np.ldexp(S, k[:, None] + k), np.ldexp(R, k[:, None] + k))
+            for k in (half, np.full_like(half, half.min()))
+        )
+
+
+def _shifted_cholesky(S: Array, R: Array) -> bool:
+    """The verified Cholesky itself (Rump, BIT 46, 2006).
+
+    If Cholesky of S̃ completes in floating point with a finite factor of positive diagonal, then
+    λ_min(S̃) > −c with c = ku/(1 − 2ku) tr S + 8n(n + 1 + max S_ii)2⁻¹⁰⁷⁴; k = n + 1 with true
+    divisions, n + 2 with reciprocal pivots, and k = n + 3 here. With r ≥ ‖R‖₂ and
+    S̃_ii ≤ S_ii − c − r follows X ⪰ S − rI ⪰ S̃ + cI ≻ 0. Completion alone proves nothing: LAPACK
+    completes on NaN and reads one triangle.
+    """
+    S = np.tril(S) + np.tril(S, -1).T  # one triangle decides, for S and for R
+    R = over(np.tril(R) + np.tril(R, -1).T, 1)  # TINY covers the scaling of S and R as well
+    k = len(S) + 3
+    quotient = np.nextafter(k * UNIT / (1.0 - 2.0 * k * UNIT), np.inf)
+    c = over(quotient * total(np.diag(S)), 1)  # S_ii < 2, so TINY exceeds the last term
+    diagonal = np.nextafter(np.diag(S) - over(c + total(R).max(), 1), -np.inf)
+    if not (np.isfinite(S).all() and (diagonal > 0.0).all()):
+        return False
+    np.fill_diagonal(S, diagonal)
+    try:
+        factor = np.linalg.cholesky(S)
+    except np.linalg.LinAlgError:
+        return False
+    return bool(np.isfinite(factor).all() and (np.diag(factor) > 0.0).all())
+
+
+def norm_at_most(A: Array, tau: float) -> bool:
+    """Prove ‖A‖₂ ≤ τ: by √(‖A‖₁‖A‖_∞) ≤ τ, or by τ²I − AAᵀ ≻ 0 on the smaller side."""
+    if not A.any():
+        return tau >= 0.0
+    if _interpolated(A) <= tau:
+        return True
+    P, error = dot(*[A if len(A) <= A.shape[1] else A.T] * 2)
+    square = np.diag(np.full(len(P), tau * tau))
+    S = square - P
+    return is_positive_definite(S, over(error + UNIT * (2.0 * square + np.abs(S)), 3))
+
+
+def norm_upper(A: Array) -> float:
+    """A proven upper bound of ‖A‖₂, within 10⁻⁶ of it unless the proof has to fall back."""
+    fallback = float(min(_interpolated(A), norm(A.ravel())))
+    try:
+        guess = float(np.linalg.norm(A, 2)) * (1.0 + 2.0**-20)
+    except np.linalg.LinAlgError:
+        return fallback
+    return guess if guess < fallback and norm_at_most(A, guess) else fallback
+
+
+def condition_3(W: Array, gam: Array, mu: float) -> bool:
+    """Prove (3): 2Γ − ΓW − WᵀΓ ⪰ 2μΓ. Each term takes one rounding, their sum three."""
+    H, two, shift = gam[:, None] * W, np.diag(2.0 * gam), np.diag(2.0 * mu * gam)
+    S = two - shift - H - H.T
+    return is_positive_definite(S, over(gamma(4) * (two + shift + np.abs(H) + np.abs(H.T)), 5))
+
+
+def condition_10(W: Array, U: Array, G: Array, lam: Array, lip: float) -> bool:
+    """Prove (10): 2Λ − ΛW − WᵀΛ − GᵀG/L − ΛUUᵀΛ/L ⪰ 0.
+
+    The products carry their own radii; the other terms take at most three roundings and their sum
+    four. λ and L are within 2^±100 (see blocks.py), so no factor below can underflow.
+    """
+    (P, P_error), (Q, Q_error) = dot(G.T, G.T), dot(U, U)
+    H, two, scale = lam[:, None] * W, np.diag(2.0 * lam), np.outer(lam, lam) / lip
+    P, Q = P / lip, Q * scale
+    S = two - H - H.T - P - Q
+    magnitude = two + np.abs(H) + np.abs(H.T) + np.abs(P) + np.abs(Q)
+    R = gamma(7) * magnitude + P_error / lip + Q_error * scale
+    return is_positive_definite(S, over(R, 10))
+
+
+def condition_residual(W: Array, D: Array, delta: float) -> bool:
+    """Prove D WᵀW D ⪯ (1 + δ)D on the coordinates with D > 0.
+
+    With B = W D^½ this says ‖B‖² ≤ 1 + δ, that is (1 + δ)D⁻¹ − WᵀW ⪰ 0 or, on the other side,
+    (1 + δ)I − W D Wᵀ ⪰ 0: the smaller matrix loses less to the trace term.
+    """
+    W, D = W[:, D > 0.0], D[D > 0.0]
+    if len(D) <= len(W):
+        P, error = dot(W.T, W.T)
+        bound = np.diag((1.0 + delta) / D)
+    else:
+        WD = W * D
+        P, error = dot(WD, W, radius=over(UNIT * np.abs(WD), 1))
+        bound = np.diag(np.full(len(W), 1.0 + delta))
+    S = bound - P
+    return is_positive_definite(S, over(error + UNIT * (3.0 * bound + np.abs(S)), 3))
+
+
+def _interpolated(A: Array) -> float:
+    """Upper bound of √(‖A‖₁‖A‖_∞) ≥ ‖A‖₂."""
+    product = over(total(np.abs(A), 0).max() * total(np.abs(A), 1).max(), 1)
+    return float(over(np.sqrt(product), 1))

@@ -1,0 +1,47 @@
+"""Outward rounding on top of round-to-nearest: u = 2⁻⁵³, one `nextafter` per correctly rounded operation.
+
+All functions take and return nonnegative numbers unless they say otherwise. NaN stays NaN and is
+rejected where a comparison decides.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+U = 2.0**-53  # unit roundoff of IEEE double, round to nearest
+# Stands for every underflow term. The true ones are small multiples of 2⁻¹⁰⁷⁴; a normal number is
+# as good a bound and keeps denormals, which are slow, out of the matrix products.
+TINY = 2.0**-1000
+
+
+def up(x):
+    """The next double above; of an exact zero, zero (sums and products of nonnegative numbers
+    only round to zero when they are zero or underflow, and underflow is added as TINY)."""
+    return np.where(x == 0.0, 0.0, np.nextafter(x, np.inf))
+
+
+def down(x):
+    """The next double below, for a number of any sign."""
+    return np.nextafter(x, -np.inf)
+
+
+def gamma(k: int) -> float:
+    """An upper bound of γ_k = ku/(1 − ku), the relative error of a dot product of length k."""
+    if not 0 <= k < 2**40:
+        raise ValueError(f"gamma of {k}: expected a length below 2^40")
+    ku = k * U  # exact: k has fewer than 53 bits and U is a power of two
+    return math.nextafter(ku / math.nextafter(1.0 - ku, 0.0), math.inf)
+
+
+def sum_up(x: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Upper bound of the sum of nonnegative entries along one axis: fl(Σ)(1 + (k+2)u), rounded up."""
+    k = x.shape[axis]
+    return up(np.sum(x, axis=axis) * (1.0 + (k + 2) * 2.0 * U))
+
+
+def norm_up(x: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Upper bound of the Euclidean norm along one axis, for entries of any sign."""
+    squares = up(x * x) + TINY  # +TINY: a square may underflow
+    return up(np.sqrt(sum_up(up(squares), axis=axis)))

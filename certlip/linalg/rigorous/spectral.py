@@ -1,0 +1,80 @@
+"""Upper bounds of the spectral norm that are proven, never estimated.
+
+‖A‖₂ ≤ τ if τ²I − AAᵀ ≻ 0, proven by verified Cholesky for the smallest τ that passes; the guess of τ
+comes from an SVD and is not trusted. √(‖A‖₁‖A‖_∞) is the fall-back for sizes where the Gram matrix
+would be too large, and the answer where it is smaller.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+
+from certlip.linalg.rigorous.ball import Ball, as_ball, magnitude, mirrored
+from certlip.linalg.rigorous.bounds import UpperBound
+from certlip.linalg.rigorous.cholesky import is_positive_definite
+from certlip.linalg.rigorous.rounding import norm_up, sum_up, up
+
+LARGEST_GRAM = 8192  # above this order only the row-and-column-sum bound is tried
+
+
+def spectral_norm(A: np.ndarray | Ball, *, slack: float = 1.0) -> UpperBound:
+    """Proven upper bound of max ‖X‖₂ over the ball A (m, n).
+
+    Args:
+        A: Matrix, exact or with radius; finite.
+        slack: Factor ≥ 1 on every allowance for rounding.
+
+    Raises:
+        ValueError: an entry is not finite.
+    """
+    ball = as_ball(A)
+    size = magnitude(ball)
+    if not np.isfinite(size).all():
+        raise ValueError("spectral norm of a matrix with a non-finite entry")
+    if size.size == 0:
+        return UpperBound(0.0)
+    product = UpperBound(_largest_sum(size, axis=1)) * UpperBound(_largest_sum(size, axis=0))
+    best = min(_sqrt_up(product.value), float(norm_up(size.ravel())))
+    if min(ball.shape) > LARGEST_GRAM:
+        return UpperBound(best)
+    # ‖X‖ ≤ ‖mid‖ + ‖R‖_F
+    extra = 0.0 if ball.rad is None else float(norm_up(ball.rad.ravel()))
+    mid = ball.mid if ball.mid.shape[0] <= ball.mid.shape[1] else ball.mid.T
+    tau = _gram_bound(mid, slack)
+    if tau is not None:
+        best = min(best, math.nextafter(tau + extra, math.inf) if extra else tau)
+    return UpperBound(best)
+
+
+def _largest_sum(size: np.ndarray, axis: int) -> float:
+    """Upper bound of the largest row or column sum; exact where a line has one entry, so that the
+    norm of a truncation or of zero padding comes out as exactly 1."""
+    single = np.count_nonzero(size, axis=axis) <= 1
+    return float(np.where(single, size.max(axis=axis), sum_up(size, axis=axis)).max())
+
+
+def _sqrt_up(x: float) -> float:
+    root = math.sqrt(x)
+    return root if Fraction(root) ** 2 >= Fraction(x) else math.nextafter(root, math.inf)
+
+
+def _gram_bound(A: np.ndarray, slack: float) -> float | None:
+    """The smallest τ of a short ladder with τ²I − AAᵀ ≻ 0 proven, for A (m, n), m ≤ n."""
+    guess = float(np.linalg.norm(A, 2))
+    if not 0.0 < guess < math.inf:
+        return None
+    # an exact scaling by a power of two keeps squares far from overflow and underflow
+    scale = 2.0 ** -round(math.log2(guess))
+    A = A * scale if 1e-100 < guess < 1e100 else A
+    gram = mirrored(Ball(A) @ Ball(A.T))
+    m = A.shape[0]
+    factor = scale if 1e-100 < guess < 1e100 else 1.0
+    for exponent in range(-15, -2):
+        tau = guess * factor * (1.0 + 10.0**exponent)
+        square = math.nextafter(tau * tau, 0.0)
+        if is_positive_definite(Ball(square * np.eye(m)) - gram, slack=slack):
+            return tau / factor  # exact: factor is a power of two
+    return None

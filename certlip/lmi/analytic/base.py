@@ -1,0 +1,17 @@
+"""Multipliers and a Lipschitz bound that a family claims for a block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Multipliers:
+    """Diagonals of Γ for (3) and Λ for (10), (n,), and the L they are claimed to prove."""
+
+    gam: np.ndarray
+    lam: np.ndarray
+    lip: float
+    family: str

@@ -1,0 +1,13 @@
+"""LBEN (7): Λ = Γ = Ψ⁻¹, L as prescribed. The left side of (4) is 2VᵀV + 2εI."""
+
+from __future__ import annotations
+
+from certlip.blocks import Equilibrium
+from certlip.lmi.analytic.base import Multipliers
+
+
+def lben(block: Equilibrium) -> Multipliers:
+    """Needs `psi` (n,) and `lip` in the origin."""
+    assert block.origin is not None
+    lam = 1.0 / block.origin.vectors["psi"].double().numpy()
+    return Multipliers(lam, lam, block.origin.scalars["lip"], "lben")

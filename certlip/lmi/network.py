@@ -1,0 +1,56 @@
+"""The proof of a whole network: one rule per block, composed by L = ∏ L_k."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from certlip.blocks import Equilibrium, Network
+from certlip.errors import CertlipError, UnsupportedError
+from certlip.linalg.rigorous import UpperBound
+from certlip.linalg.rigorous.bounds import product
+from certlip.lmi.proof import BlockProof
+from certlip.lmi.rules import RULES
+
+
+@dataclass(frozen=True)
+class NetworkProof:
+    """Proofs of all blocks, in order; `lip` bounds the whole network from raw inputs to logits."""
+
+    blocks: tuple[BlockProof, ...]
+    lip: UpperBound
+
+    def after(self, k: int) -> UpperBound:
+        """∏_{j>k} L_j: how much an error after block k can grow until the logits."""
+        return product([proof.lip for proof in self.blocks[k + 1 :]])
+
+    def before_last(self) -> UpperBound:
+        """∏_{j<K} L_j."""
+        return product([proof.lip for proof in self.blocks[:-1]])
+
+
+def prove(network: Network, *, lip: float | None = None) -> NetworkProof:
+    """Proves every block.
+
+    Args:
+        network: The frozen network.
+        lip: Exactly this L for the equilibrium block, which must be the only one.
+
+    Raises:
+        RejectedError, InconclusiveError, InputError: with the number and kind of the block.
+        UnsupportedError: a block without a rule.
+    """
+    implicit = [k for k, block in enumerate(network.blocks) if isinstance(block, Equilibrium)]
+    if lip is not None and len(implicit) != 1:
+        raise UnsupportedError(
+            f"a prescribed L needs one equilibrium block, this network has {len(implicit)}"
+        )
+    proofs = []
+    for k, block in enumerate(network.blocks):
+        if type(block) not in RULES:
+            raise UnsupportedError(f"block {k} ({block.kind}) has no rule")
+        options = {"lip": lip} if lip is not None and k in implicit else {}
+        try:
+            proofs.append(RULES[type(block)](block, **options))
+        except CertlipError as error:
+            raise type(error)(f"block {k} ({block.kind}): {error}") from None
+    return NetworkProof(tuple(proofs), product([proof.lip for proof in proofs]))

@@ -1,0 +1,46 @@
+"""What has been proven about a block: only `rules/` construct these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from certlip.linalg.rigorous import LowerBound, UpperBound
+
+
+@dataclass(frozen=True)
+class BlockProof:
+    """A proven Lipschitz bound of one block and the rule it follows from.
+
+    `claimed` is the bound that was hoped for, a plain number; `slack` bounds the smallest eigenvalue
+    of the proven matrix from below where there is one.
+    """
+
+    rule: str
+    lip: UpperBound
+    claimed: float
+    seconds: float
+    condition: str = ""
+    method: str = ""
+    slack: LowerBound | None = None
+
+
+@dataclass(frozen=True)
+class ResidualProof(BlockProof):
+    """D WᵀW D ⪯ (1 + δ)D on the coordinates with D > 0, so that L² = 1 + 4δ(1 + δ)."""
+
+    delta: float = 0.0
+
+
+@dataclass(frozen=True)
+class EquilibriumProof(BlockProof):
+    """(3) with Γ and margin μ, and (10) with Λ and L.
+
+    `gam_root_G` bounds ‖GΓ^{−1/2}‖₂, the factor from the Γ norm of a state error to the output.
+    """
+
+    lam: np.ndarray | None = None
+    gam: np.ndarray | None = None
+    mu: LowerBound | None = None
+    gam_root_G: UpperBound | None = None

@@ -1,0 +1,20 @@
+"""One rule per kind of block: how its Lipschitz bound is proven. Three files to add a kind: the block,
+its rule here, its enclosure in `certify`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from certlip.blocks import Activation, Affine, Block, Equilibrium, Normalize, Residual
+from certlip.lmi.proof import BlockProof
+from certlip.lmi.rules.equilibrium import prove_equilibrium
+from certlip.lmi.rules.explicit import prove_activation, prove_affine, prove_normalize
+from certlip.lmi.rules.residual import prove_residual
+
+RULES: dict[type[Block], Callable[..., BlockProof]] = {
+    Normalize: prove_normalize,
+    Affine: prove_affine,
+    Activation: prove_activation,
+    Residual: prove_residual,
+    Equilibrium: prove_equilibrium,
+}

@@ -1,0 +1,56 @@
+"""From an equilibrium block that satisfies (10) to LBEN parameters: the step of Theorem 3.5.
+
+With Λ ≻ 0 and L of (10):  Ψ = Λ⁻¹,  M = Λ(I − W) − (GᵀG + ΛUUᵀΛ)/(2L),  VᵀV = ½(M + Mᵀ),  S = −½M,
+ε = 0. Then Λ(I − W) = M + (GᵀG + ΛUUᵀΛ)/(2L), and ½(M + Mᵀ) + Sᵀ − S = M, so (7) gives W back. The
+printed S = +½M belongs to the sign of (2), not to that of (7).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from certlip.blocks import Equilibrium
+from certlip.equilibrium import LBEN
+from certlip.errors import RejectedError
+
+
+def lben_from_equilibrium(block: Equilibrium, lam: Tensor, lip: float) -> LBEN:
+    """The LBEN with the function of `block`, for Λ = diag(lam), (n,) > 0, and L of (10).
+
+    Raises:
+        RejectedError: ½(M + Mᵀ) has an eigenvalue below what rounding explains, so that (10) does
+            not hold for these multipliers.
+    """
+    W, U, G = block.W, block.U, block.G
+    lam_U = lam[:, None] * U
+    eye = torch.eye(block.n, dtype=torch.float64)
+    M = lam[:, None] * (eye - W) - (G.T @ G + lam_U @ lam_U.T) / (2.0 * lip)
+    V = symmetric_square_root((M + M.T) / 2.0)
+    return LBEN(
+        log_psi=-lam.log(),
+        U=U,
+        G=G,
+        V=V,
+        S=-M / 2.0,
+        b_z=block.b_z,
+        b_y=block.b_y,
+        sigma=block.sigma,
+        lip=lip,
+    )
+
+
+def symmetric_square_root(H: Tensor) -> Tensor:
+    """V = Vᵀ with VᵀV = H for a positive semidefinite H (n, n), up to rounding.
+
+    Raises:
+        RejectedError: H has an eigenvalue below −10⁻¹⁰‖H‖.
+    """
+    values, Q = torch.linalg.eigh(H)
+    size = float(values.abs().max())
+    if float(values[0]) < -1e-10 * size:
+        raise RejectedError(
+            f"condition (10) does not hold for these multipliers: ½(M + Mᵀ) has the eigenvalue "
+            f"{float(values[0]):.3g}, its norm is {size:.3g}"
+        )
+    return (Q * values.clamp_min(0.0).sqrt()) @ Q.T

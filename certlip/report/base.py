@@ -1,0 +1,66 @@
+"""The interface of a report format, and how a document is read."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from certlip.errors import InputError
+
+Document = Mapping[str, Any]
+"""A `certlip/certify/1` document, as `schemas/certify-1.schema.json` describes it."""
+Sample = Mapping[str, Any]
+"""One row of results.jsonl: index, label, predicted, status, margin_lower, radius_lower, …"""
+Run = tuple[str, Document, Sequence[Sample]]
+"""A labelled run to compare with."""
+
+KIND = "certlip/certify/1"
+
+
+class ReportFormat(ABC):
+    """Turns one certification into text. A format holds no state."""
+
+    name: ClassVar[str]
+    """Name on the command line."""
+    suffix: ClassVar[str]
+    """Usual end of the file name, with the dot."""
+
+    @abstractmethod
+    def render(
+        self, document: Document, samples: Sequence[Sample], compare: Sequence[Run] = ()
+    ) -> str:
+        """Return the whole file.
+
+        Law: the same input gives the same text, on every machine and at any time; no number of
+        the document is recomputed; zero samples are a valid input.
+
+        Args:
+            document: The results.
+            samples: The rows behind them, in any order, possibly none.
+            compare: Other runs to show beside this one; formats without room for them ignore it.
+
+        Raises:
+            InputError: the document or a row lacks a field, or a field has an unusable value.
+        """
+
+
+def field(document: Document, path: str) -> Any:
+    """Return `document["a"]["b"]` for the path `a.b`.
+
+    Raises:
+        InputError: the document has no such field.
+    """
+    value: Any = document
+    for key in path.split("."):
+        if not isinstance(value, Mapping) or key not in value:
+            raise InputError(f"results: no field '{path}'; expected a {KIND} document")
+        value = value[key]
+    return value
+
+
+def check_kind(document: Document) -> None:
+    """Refuse a document that is not of the kind and version these formats read."""
+    kind = field(document, "schema")
+    if kind != KIND:
+        raise InputError(f"results: schema is {kind!r}; expected '{KIND}'")
