@@ -86,7 +86,9 @@ def checked(kind: str, name: str, value: Any, *, ndim: int) -> Tensor:
     if not isinstance(value, Tensor):
         raise InputError(f"{where} is a {type(value).__name__}: expected a tensor")
     if value.dtype != torch.float64:
-        raise InputError(f"{where} is {value.dtype}: expected torch.float64 (cast where it is read)")
+        raise InputError(
+            f"{where} is {value.dtype}: expected torch.float64 (cast where it is read)"
+        )
     if value.ndim != ndim or value.numel() == 0:
         raise InputError(f"{where} has shape {tuple(value.shape)}: expected {ndim} nonempty axes")
     if value.layout != torch.strided or value.device.type != "cpu":

@@ -3,21 +3,17 @@
 import argparse
 import sys
 
-from certlip.checker.check import check_certificate
-from certlip.checker.verdict import CertificateError
+from certlip.checker import CertificateError, check_certificate
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Check one file and print the verdict."""
     parser = argparse.ArgumentParser(prog="python -m certlip.checker", description=__doc__)
-    parser.add_argument("file")
+    parser.add_argument("path", metavar="FILE")
     parser.add_argument("--model-sha256", help="reject any other network")
     parser.add_argument("--data-sha256", help="reject any other inputs and labels")
-    options = parser.parse_args(arguments)
     try:
-        verdict = check_certificate(
-            options.file, model_sha256=options.model_sha256, data_sha256=options.data_sha256
-        )
+        verdict = check_certificate(**vars(parser.parse_args(arguments)))
     except CertificateError as error:
         print(f"unreadable: {error}", file=sys.stderr)
         return 2

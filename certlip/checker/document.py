@@ -5,48 +5,37 @@ from fractions import Fraction
 
 from certlip.checker.verdict import CertificateError
 
-_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?", re.ASCII)
-_FRACTION = re.compile(r"([0-9]+)/([0-9]+)", re.ASCII)
-_TYPES = {dict: "an object", list: "a list", str: "a string", int: "an integer"}
+_NUMBER = re.compile(r"[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?", re.ASCII)
+_RATIO = re.compile(r"([0-9]{1,40})/([0-9]{1,40})", re.ASCII)
 
 
-def field(node: dict, key: str, kind: type):
-    """Return node[key], which must have exactly the JSON type `kind` (a boolean is no integer)."""
-    if key not in node:
-        raise CertificateError(f"{key!r} is missing beside {sorted(node)}")
-    if type(node[key]) is not kind:
-        raise CertificateError(f"{key!r} is {node[key]!r:.60}, expected {_TYPES[kind]}")
-    return node[key]
-
-
-def items(node: list, kind: type) -> list:
-    """Return the list, whose items must all have the JSON type `kind`."""
-    for item in node:
-        if type(item) is not kind:
-            raise CertificateError(f"list item {item!r:.60}, expected {_TYPES[kind]}")
-    return node
+def field(node: dict, key: str, kind: type, item: type | None = None):
+    """Return node[key] of exactly this JSON type (a boolean is no integer), as are its items."""
+    value = node.get(key)
+    if type(value) is not kind or (item and any(type(part) is not item for part in value)):
+        of = f" of {item.__name__}" if item else ""
+        raise CertificateError(f"{key!r} is {value!r:.60}, expected {kind.__name__}{of}")
+    return value
 
 
 def only(node: dict, *keys: str) -> dict:
-    """Return the object, which must have exactly these keys: an unknown one may change a meaning."""
+    """Return the object, which must have just these keys: an unknown one might change a meaning."""
     if set(node) != set(keys):
-        raise CertificateError(f"keys {sorted(node)}, expected {sorted(keys)}")
+        raise CertificateError(f"keys {sorted(node)!r:.200}, expected {sorted(keys)}")
     return node
 
 
 def number(node: dict, key: str) -> float:
     """Return the double that the string node[key] denotes: finite, not negative."""
     text = field(node, key, str)
-    if len(text) > 40 or not _NUMBER.fullmatch(text) or float(text) == float("inf"):
+    if not _NUMBER.fullmatch(text) or float(text) == float("inf"):
         raise CertificateError(f"{key!r} is {text!r:.60}, expected a finite number >= 0 as text")
     return float(text)
 
 
 def rational(text: str) -> Fraction:
     """Return the exact value of a perturbation size such as `36/255`, `1`, `0.1` or `1e-3`."""
-    parts = _FRACTION.fullmatch(text)
-    if len(text) <= 40 and parts and int(parts[2]):
-        return Fraction(int(parts[1]), int(parts[2]))
-    if len(text) <= 40 and _NUMBER.fullmatch(text):
-        return Fraction(text)
-    raise CertificateError(f"eps {text!r:.60}, expected text like 36/255, 1, 0.1 or 1e-3")
+    ratio = _RATIO.fullmatch(text)
+    if not (_NUMBER.fullmatch(text) or (ratio and int(ratio[2]))):
+        raise CertificateError(f"eps {text!r:.60}, expected text like 36/255, 1, 0.1 or 1e-3")
+    return Fraction(text)

@@ -1,8 +1,11 @@
 """Matrix inequalities, proven by a Cholesky factorization that has to pay for all its errors."""
 
+from fractions import Fraction
+from math import fsum
+
 import numpy as np
 
-from certlip.checker.rounding import TINY, UNIT, Array, dot, gamma, norm, over, total
+from certlip.checker.rounding import UNIT, Array, dot, gamma, norm, over, total, up
 
 
 def is_positive_definite(S: Array, R: Array) -> bool:
@@ -12,13 +15,13 @@ def is_positive_definite(S: Array, R: Array) -> bool:
     diagonal near 1, so that a badly scaled X does not drown in the trace term; the second is one
     factor for all, better where one large entry dominates. Either proof is enough.
     """
-    diagonal = np.diag(S)
-    if not (np.isfinite(S).all() and np.isfinite(R).all() and (R >= 0.0).all()):
+    if S.size == 0:
+        return True
+    bounded = np.isfinite(S) & np.isfinite(R) & (R >= 0.0)
+    if not (bounded.all() and (np.diag(S) > 0.0).all()):
         return False
-    if not (diagonal > 0.0).all():
-        return S.size == 0
-    half = -(np.frexp(diagonal)[1] // 2)  # 4^half S_ii is in [1/2, 2)
-    with np.errstate(all="ignore"):  # what overflows here is infinite and fails below
+    half = -(np.frexp(np.diag(S))[1] // 2)  # 4^half S_ii is in [1/2, 2)
+    with np.errstate(all="ignore"):  # what overflows is infinite and fails below
         return any(
             _shifted_cholesky(np.ldexp(S, k[:, None] + k), np.ldexp(R, k[:, None] + k))
             for k in (half, np.full_like(half, half.min()))
@@ -26,7 +29,7 @@ def is_positive_definite(S: Array, R: Array) -> bool:
 
 
 def _shifted_cholesky(S: Array, R: Array) -> bool:
-    """The verified Cholesky itself (Rump, BIT 46, 2006).
+    """The verified Cholesky itself (Rump, BIT 46, 2006), for S_ii < 2.
 
     If Cholesky of S̃ completes in floating point with a finite factor of positive diagonal, then
     λ_min(S̃) > −c with c = ku/(1 − 2ku) tr S + 8n(n + 1 + max S_ii)2⁻¹⁰⁷⁴; k = n + 1 with true
@@ -38,7 +41,7 @@ def _shifted_cholesky(S: Array, R: Array) -> bool:
     R = over(np.tril(R) + np.tril(R, -1).T, 1)  # TINY covers the scaling of S and R as well
     k = len(S) + 3
     quotient = np.nextafter(k * UNIT / (1.0 - 2.0 * k * UNIT), np.inf)
-    c = over(quotient * total(np.diag(S)), 1)  # S_ii < 2, so TINY exceeds the last term
+    c = over(quotient * total(np.diag(S)), 1)  # TINY exceeds the last term
     diagonal = np.nextafter(np.diag(S) - over(c + total(R).max(), 1), -np.inf)
     if not (np.isfinite(S).all() and (diagonal > 0.0).all()):
         return False
@@ -51,10 +54,8 @@ def _shifted_cholesky(S: Array, R: Array) -> bool:
 
 
 def norm_at_most(A: Array, tau: float) -> bool:
-    """Prove ‖A‖₂ ≤ τ: by √(‖A‖₁‖A‖_∞) ≤ τ, or by τ²I − AAᵀ ≻ 0 on the smaller side."""
-    if not A.any():
-        return tau >= 0.0
-    if _interpolated(A) <= tau:
+    """Prove ‖A‖₂ ≤ τ: by a closed bound, or by τ²I − AAᵀ ≻ 0 on the smaller side."""
+    if _norm_squared(A) <= Fraction(tau) ** 2:
         return True
     P, error = dot(*[A if len(A) <= A.shape[1] else A.T] * 2)
     square = np.diag(np.full(len(P), tau * tau))
@@ -64,12 +65,21 @@ def norm_at_most(A: Array, tau: float) -> bool:
 
 def norm_upper(A: Array) -> float:
     """A proven upper bound of ‖A‖₂, within 10⁻⁶ of it unless the proof has to fall back."""
-    fallback = float(min(_interpolated(A), norm(A.ravel())))
-    try:
-        guess = float(np.linalg.norm(A, 2)) * (1.0 + 2.0**-20)
-    except np.linalg.LinAlgError:
-        return fallback
-    return guess if guess < fallback and norm_at_most(A, guess) else fallback
+    guess = float(np.linalg.norm(A, 2)) * (1.0 + 2.0**-20)
+    proven = guess < np.inf and norm_at_most(A, guess)
+    return guess if proven else float(over(np.sqrt(up(_norm_squared(A))), 1))
+
+
+def _norm_squared(A: Array) -> Fraction:
+    """Upper bound of min(‖A‖₁‖A‖_∞, ‖A‖_F²) ≥ ‖A‖₂².
+
+    `fsum` rounds once, and not at all where a line has one entry: a truncation has norm exactly 1.
+    """
+    rows, columns = (
+        max(fsum(x.tolist()) if np.count_nonzero(x) < 2 else up(fsum(x.tolist())) for x in lines)
+        for lines in (np.abs(A), np.abs(A.T))
+    )
+    return min(Fraction(rows) * Fraction(columns), Fraction(float(norm(A.ravel()))) ** 2)
 
 
 def condition_3(W: Array, gam: Array, mu: float) -> bool:
@@ -83,7 +93,7 @@ def condition_10(W: Array, U: Array, G: Array, lam: Array, lip: float) -> bool:
     """Prove (10): 2Λ − ΛW − WᵀΛ − GᵀG/L − ΛUUᵀΛ/L ⪰ 0.
 
     The products carry their own radii; the other terms take at most three roundings and their sum
-    four. λ and L are within 2^±100 (see blocks.py), so no factor below can underflow.
+    four. λ and L are moderate, so no scale below can underflow or overflow.
     """
     (P, P_error), (Q, Q_error) = dot(G.T, G.T), dot(U, U)
     H, two, scale = lam[:, None] * W, np.diag(2.0 * lam), np.outer(lam, lam) / lip
@@ -102,17 +112,9 @@ def condition_residual(W: Array, D: Array, delta: float) -> bool:
     """
     W, D = W[:, D > 0.0], D[D > 0.0]
     if len(D) <= len(W):
-        P, error = dot(W.T, W.T)
-        bound = np.diag((1.0 + delta) / D)
+        (P, error), bound = dot(W.T, W.T), np.diag((1.0 + delta) / D)
     else:
-        WD = W * D
-        P, error = dot(WD, W, radius=over(UNIT * np.abs(WD), 1))
+        P, error = dot(W * D, W, radius=over(UNIT * np.abs(W * D), 1))
         bound = np.diag(np.full(len(W), 1.0 + delta))
     S = bound - P
     return is_positive_definite(S, over(error + UNIT * (3.0 * bound + np.abs(S)), 3))
-
-
-def _interpolated(A: Array) -> float:
-    """Upper bound of √(‖A‖₁‖A‖_∞) ≥ ‖A‖₂."""
-    product = over(total(np.abs(A), 0).max() * total(np.abs(A), 1).max(), 1)
-    return float(over(np.sqrt(product), 1))

@@ -24,21 +24,29 @@ def gamma(k: int) -> float:
 
 
 def over(x, k: int):
-    """Upper bound of a nonnegative value whose evaluation `x` took at most k < 2⁴⁰ roundings.
+    """Upper bound of a nonnegative value whose evaluation `x` took at most k < 2²⁶ roundings.
 
-    The factor 1 + (2k + 4)u is exact, and (1 + (2k + 4)u)(1 − u)² ≥ 1/(1 − u)ᵏ also pays for the
-    product and the sum below. Only sums, products, quotients and roots of nonnegative terms count.
+    The factor 1 + mu, even m ≥ k + 4, is exact, and (1 + (k + 4)u)(1 − u)² ≥ 1/(1 − u)ᵏ pays for
+    the product and the sum below as well. Only +, ·, / and √ of nonnegative terms count.
     """
-    return x * (1.0 + (k + 2) * 2.0 * UNIT) + TINY
+    return x * (1.0 + (k + 5) // 2 * 2.0 * UNIT) + TINY
 
 
-def total(x: Array, axis: int = -1) -> Array:
-    """Upper bound of the sum of nonnegative entries along an axis."""
-    return over(x.sum(axis=axis), x.shape[axis])
+def total(x: Array) -> Array:
+    """Upper bound of the sum of nonnegative entries along the last axis.
+
+    A binary tree of sums has only log₂ roundings on each path, so that the bound is sharp.
+    """
+    depth = 0
+    while x.shape[-1] > 1:
+        half = x.shape[-1] // 2
+        x = np.concatenate([x[..., :half] + x[..., half : 2 * half], x[..., 2 * half :]], axis=-1)
+        depth += 1
+    return over(x[..., 0], depth)
 
 
 def norm(x: Array) -> Array:
-    """Upper bound of ‖x‖₂ along the last axis. TINY under the root covers squares that underflow."""
+    """Upper bound of ‖x‖₂ along the last axis; TINY under the root covers underflow of squares."""
     return over(np.sqrt(over(total(x * x), 1)), 1)
 
 
@@ -59,9 +67,6 @@ def dot(
         return value, over(error, k + 2)
 
 
-def up(x: Fraction) -> float:
-    """A double that is at least x ≥ 0."""
-    try:
-        return float(np.nextafter(float(x), np.inf))
-    except OverflowError:
-        return float("inf")
+def up(x: Fraction | float) -> float:
+    """A double above x ≥ 0, if x is exact or rounded once; OverflowError beyond all doubles."""
+    return float(np.nextafter(float(x), np.inf))

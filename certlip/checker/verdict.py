@@ -13,28 +13,15 @@ class Rejected(Exception):
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome for one certificate. The defaults are what may be believed of a rejected one.
-
-    Args:
-        accepted: Whether every claim was proven again.
-        reason: One line; for a rejected certificate the first failure.
-        checks: What was proven, in order, as (name, detail).
-        lipschitz_upper: The proven ℓ2 Lipschitz bound of the network on raw inputs.
-        natural_accuracy: Share of `predicted = label`; a prediction is proven only where certified.
-        certified_accuracy: Share of certified samples with a radius of at least each ε.
-        n: Number of samples.
-        model_sha256: Hash of the stored network, recomputed.
-        data_sha256: Hash of the stored inputs and labels, recomputed.
-        seconds: Time of the check.
-    """
+    """The outcome for one certificate. The defaults are what may be believed of a rejected one."""
 
     accepted: bool
-    reason: str
-    checks: tuple[tuple[str, str], ...] = ()
-    lipschitz_upper: str = "inf"
-    natural_accuracy: float = 0.0
+    reason: str  # one line; the first failure
+    checks: tuple[tuple[str, str], ...] = ()  # (name, detail) of what was proven
+    lipschitz_upper: str = "inf"  # ℓ2, on raw inputs
+    natural_accuracy: float = 0.0  # predicted = label; predictions are proven only where certified
     certified_accuracy: dict[str, float] = field(default_factory=dict)
     n: int = 0
-    model_sha256: str = ""
+    model_sha256: str = ""  # recomputed, like the next one
     data_sha256: str = ""
     seconds: float = 0.0

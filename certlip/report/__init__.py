@@ -1,0 +1,67 @@
+"""Results as documents: strict JSON, JSON lines, an HTML page, tables for the terminal.
+
+    write("html", "report.html", document, samples, compare=[("SLL", before, before_samples)])
+
+A new format is one `ReportFormat`, one line of `FORMATS` and one test row.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+from certlip.errors import InputError
+from certlip.report.base import Document, ReportFormat, Run, Sample
+from certlip.report.files import atomic_write_bytes, atomic_write_text
+from certlip.report.html import HtmlFormat
+from certlip.report.json_format import JsonFormat, JsonLinesFormat, dumps, strict
+from certlip.report.schemas import load_schema
+
+__all__ = [
+    "FORMATS",
+    "ReportFormat",
+    "atomic_write_bytes",
+    "atomic_write_text",
+    "dumps",
+    "get_format",
+    "load_schema",
+    "strict",
+    "write",
+]
+
+FORMATS: dict[str, ReportFormat] = {
+    "json": JsonFormat(),
+    "jsonl": JsonLinesFormat(),
+    "html": HtmlFormat(),
+}
+
+
+def get_format(name: str) -> ReportFormat:
+    """Return a format by name.
+
+    Raises:
+        InputError: no such format; the message has the nearest name and the list.
+    """
+    if name not in FORMATS:
+        near = difflib.get_close_matches(name.lower(), FORMATS, n=1, cutoff=0.5)
+        hint = f" (did you mean '{near[0]}'?)" if near else ""
+        raise InputError(f"format '{name}' is unknown{hint}; expected {', '.join(FORMATS)}")
+    return FORMATS[name]
+
+
+def write(
+    format_name: str,
+    path: str | Path,
+    document: Document,
+    samples: Sequence[Sample],
+    compare: Sequence[Run] = (),
+) -> None:
+    """Render, then put the file in place at once; on any error an old file stays as it was.
+
+    Raises:
+        InputError: unknown format, or a document that cannot be rendered.
+        OSError: the file cannot be written.
+    """
+    text = get_format(format_name).render(document, samples, compare)
+    atomic_write_text(path, text)

@@ -16,6 +16,32 @@ Run = tuple[str, Document, Sequence[Sample]]
 """A labelled run to compare with."""
 
 KIND = "certlip/certify/1"
+NUMBER = (float, int, type(None))
+SHOWN: dict[str, tuple[type, ...]] = {
+    "certlip": (str,),
+    "model.path": (str,),
+    "model.sha256": (str,),
+    "model.blocks": (list, tuple),
+    "settings.norm": (str,),
+    "settings.semantics": (str,),
+    "data.name": (str,),
+    "data.split": (str,),
+    "data.n": (int,),
+    "data.sha256": (str,),
+    "data.shape": (list, tuple),
+    "lipschitz_upper": (str, type(None)),
+    "natural_accuracy": NUMBER,
+    "certified_accuracy": (Mapping,),
+    "counts": (Mapping,),
+    "counts.certified": (int,),
+    "throughput": NUMBER,
+    "seconds": NUMBER,
+    "falsifier": (Mapping, type(None)),
+    "gates": (list, tuple),
+    "status": (str,),
+    "exit_code": (int,),
+}
+"""The fields that every view of a document shows, and their types."""
 
 
 class ReportFormat(ABC):
@@ -59,8 +85,20 @@ def field(document: Document, path: str) -> Any:
     return value
 
 
-def check_kind(document: Document) -> None:
-    """Refuse a document that is not of the kind and version these formats read."""
+def check_document(document: Document) -> None:
+    """Refuse what is not a certify document of this version, or lacks what is always shown.
+
+    Raises:
+        InputError: another kind or version, a missing field, or one of another type.
+    """
     kind = field(document, "schema")
     if kind != KIND:
         raise InputError(f"results: schema is {kind!r}; expected '{KIND}'")
+    for path, types in SHOWN.items():
+        value = field(document, path)
+        if not isinstance(value, types) or isinstance(value, bool):
+            names = " or ".join(kind.__name__ for kind in types)
+            raise InputError(f"results: {path} is {value!r}; expected {names}")
+    for status, count in document["counts"].items():
+        if not isinstance(count, int) or count < 0:
+            raise InputError(f"results: counts.{status} is {count!r}; expected 0 or more")

@@ -6,11 +6,12 @@ matplotlib draws with one marker colour per role; the text it writes is then edi
 
 from __future__ import annotations
 
+import functools
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec
 
 from certlip.report.curve import StepCurve
 from certlip.report.numbers import parse_eps
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, QUIET, RULE = "#010203", "#010204", "#010205"
+QUIET, RULE = "#010204", "#010205"
+P = ParamSpec("P")
 SERIES = ("#010211", "#010212", "#010213", "#010214", "#010215", "#010216")
 COLOURS = {
-    INK: "var(--ink)",
     QUIET: "var(--quiet)",
     RULE: "var(--rule)",
     **{colour: f"var(--series-{i})" for i, colour in enumerate(SERIES, 1)},
@@ -33,21 +34,37 @@ SIZES = {"wide": (720, 300), "narrow": (350, 270)}
 
 Points = Sequence[tuple[str, float]]
 """Requested ε as written, and the certified accuracy that the document gives there."""
-Series = tuple[str, StepCurve, Points]
+Series = tuple[StepCurve, Points]
 
 
+def _default_style(draw: Callable[P, str]) -> Callable[P, str]:
+    """Draw under matplotlib's own defaults, whatever the user's matplotlibrc says."""
+
+    @functools.wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> str:
+        import matplotlib as mpl
+
+        with mpl.rc_context():
+            mpl.rcdefaults()
+            mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "certlip"})
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+@_default_style
 def accuracy_plot(series: Sequence[Series], size: str) -> str:
     """Return the step curves C(ε), with the requested ε marked; the first series is this run.
 
     Args:
-        series: Label, curve and marked points of each run.
+        series: Curve and marked points of each run; series i has the colour `--series-i`.
         size: A key of `SIZES`.
     """
-    figure, axes = _axes(size)
-    marked = [(text, parse_eps(text)) for text, _ in series[0][2]]
-    largest = max((curve.radii[-1] for _, curve, _ in series if curve.radii), default=0.0)
+    marked = [(text, parse_eps(text)) for text, _ in series[0][1]]
+    largest = max((curve.radii[-1] for curve, _ in series if curve.radii), default=0.0)
     end = 1.04 * max([largest, *(float(eps) for _, eps in marked)]) or 1.0
-    for i, (label, curve, points) in reversed(list(enumerate(series))):
+    figure, axes = _axes(size)
+    for i, (curve, points) in reversed(list(enumerate(series))):
         style = {"color": SERIES[i % len(SERIES)], "zorder": 4.0 - 0.1 * i}
         eps, share = curve.steps(end)
         axes.plot(
@@ -56,7 +73,6 @@ def accuracy_plot(series: Sequence[Series], size: str) -> str:
             drawstyle="steps-pre",
             linestyle=DASHES[i % len(DASHES)],
             linewidth=2.0 if i == 0 else 1.6,
-            label=label,
             **style,
         )
         axes.plot(
@@ -71,14 +87,15 @@ def accuracy_plot(series: Sequence[Series], size: str) -> str:
     axes.set_ylim(0.0, 1.02)
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
     axes.set_xlabel("ε (raw input units)", color=QUIET)
-    _mark(axes, marked, end, 0.075 if size == "wide" else 0.14)
-    if len(series) > 1:
-        axes.legend(*_in_order(axes), frameon=False, labelcolor=INK, loc="upper right")
+    _mark(axes, marked, end, 0.065 if size == "wide" else 0.14)
     return _svg(figure, f"accuracy-{size}")
 
 
+@_default_style
 def radius_plot(curve: StepCurve, size: str) -> str:
     """Return the histogram of the certified radii: samples per interval."""
+    from matplotlib.ticker import MaxNLocator
+
     figure, axes = _axes(size)
     end = 1.0001 * max(curve.radii, default=0.0) or 1.0
     bins = 30 if size == "wide" else 18
@@ -91,7 +108,7 @@ def radius_plot(curve: StepCurve, size: str) -> str:
         zorder=3,
     )
     axes.set_xlim(0.0, end)
-    axes.yaxis.get_major_locator().set_params(integer=True, nbins=5)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True))
     axes.set_xlabel("certified radius (raw input units)", color=QUIET)
     axes.set_ylabel("samples", color=QUIET)
     return _svg(figure, f"radius-{size}")
@@ -108,9 +125,9 @@ def _axes(size: str) -> tuple[Figure, Axes]:
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(QUIET)
-    axes.tick_params(colors=QUIET, labelcolor=QUIET, length=0, labelsize=11, pad=5)
-    axes.xaxis.label.set_size(11)
-    axes.yaxis.label.set_size(11)
+    axes.tick_params(colors=QUIET, labelcolor=QUIET, length=0, labelsize=11, pad=7)
+    axes.xaxis.label.set_fontsize(11)
+    axes.yaxis.label.set_fontsize(11)
     axes.grid(axis="y", color=RULE, linewidth=1.0)
     axes.set_axisbelow(True)
     return figure, axes
@@ -127,24 +144,14 @@ def _mark(axes: Axes, marked: Sequence[tuple[str, Fraction]], end: float, gap: f
             last = x / end
 
 
-def _in_order(axes: Axes) -> tuple[list, list[str]]:
-    """Return the lines that have a label, in the order of the series (they are drawn backwards)."""
-    handles, labels = axes.get_legend_handles_labels()
-    return handles[::-1], labels[::-1]
-
-
 def _svg(figure: Figure, prefix: str) -> str:
     """Return `<svg …>…</svg>` for use inside a page; `prefix` makes its ids unique there."""
-    import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     stream = io.StringIO()
-    settings = {"svg.fonttype": "none", "svg.hashsalt": "certlip", "font.family": "sans-serif"}
-    with mpl.rc_context(settings):
-        canvas = FigureCanvasSVG(figure)
-        canvas.print_svg(
-            stream, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
-        )
+    FigureCanvasSVG(figure).print_svg(
+        stream, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+    )
     text = stream.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)

@@ -52,6 +52,6 @@ class EquilibriumSolver(ABC):
         """‖z − σ(Wz + c)‖₂ per row."""
         return (z - self.sigma.forward(z @ self.W.T + c)).norm(dim=-1)
 
-    def accepts(self, z: Tensor, residual: Tensor) -> bool:
-        """Whether every row has converged."""
-        return bool((residual <= self.tol * (1.0 + z.norm(dim=-1))).all())
+    def accepts(self, z: Tensor, residual: Tensor) -> Tensor:
+        """Which rows have converged, (batch,) bool."""
+        return residual <= self.tol * (1.0 + z.norm(dim=-1))

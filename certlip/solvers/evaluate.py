@@ -51,9 +51,7 @@ class Evaluator:
         self._prepared = []
         for block in network.blocks:
             arrays = {k: a.to(device=device, dtype=dtype) for k, a in block.arrays().items()}
-            solver = (
-                solver_for(block, arrays["W"], tol) if isinstance(block, Equilibrium) else None
-            )
+            solver = solver_for(block, arrays["W"], tol) if isinstance(block, Equilibrium) else None
             self._prepared.append(_Prepared(block, arrays, solver))
 
     def __call__(self, x: Tensor) -> Tensor:

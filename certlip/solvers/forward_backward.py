@@ -31,13 +31,16 @@ class ForwardBackward(EquilibriumSolver):
 
     def solve(self, c: Tensor, z0: Tensor | None = None) -> Solution:
         z = torch.zeros_like(c) if z0 is None else z0
-        for iteration in range(self.max_iter + 1):
+        reached, residual = z, self.residual(z, c)
+        done, iteration = self.accepts(z, residual), 0
+        while not bool(done.all()) and iteration < self.max_iter:
             v = z @ self.W.T + c
-            residual = (z - self.sigma.forward(v)).norm(dim=-1)
-            if self.accepts(z, residual) or iteration == self.max_iter:
-                break
             z = self.sigma.prox(z + self.alpha * (v - z), self.alpha)
-        return Solution(z, residual, iteration, self.accepts(z, residual))
+            iteration += 1
+            reached = torch.where(done[:, None], reached, z)
+            residual = torch.where(done, residual, self.residual(z, c))
+            done = self.accepts(reached, residual)
+        return Solution(reached, residual, iteration, bool(done.all()))
 
     def adjoint(self, J: Tensor, g: Tensor) -> Tensor:
         weight = J / (J + self.alpha * (1.0 - J))

@@ -40,15 +40,19 @@ class PeacemanRachford(EquilibriumSolver):
         z = torch.zeros_like(c) if z0 is None else z0
         # at a fixed point u = z + α(Wz + c − z)
         u = z + alpha * (z @ self.W.T + c - z)
-        residual, iteration = self.residual(z, c), 0
-        while not self.accepts(z, residual) and iteration < self.max_iter:
+        reached, residual = z, self.residual(z, c)
+        done, iteration = self.accepts(z, residual), 0
+        while not bool(done.all()) and iteration < self.max_iter:
             for _ in range(CHECK_EVERY):
                 half = 2 * z - u
                 u = 2 * (torch.addmm(drive, half, V.T)) - half
                 z = self.sigma.prox(u, alpha)
             iteration += CHECK_EVERY
-            residual = self.residual(z, c)
-        return Solution(z, residual, iteration, self.accepts(z, residual))
+            # a row keeps the state at which it converged: the others in the batch do not change it
+            reached = torch.where(done[:, None], reached, z)
+            residual = torch.where(done, residual, self.residual(z, c))
+            done = self.accepts(reached, residual)
+        return Solution(reached, residual, iteration, bool(done.all()))
 
     def adjoint(self, J: Tensor, g: Tensor) -> Tensor:
         # the same splitting for 0 = (I − Wᵀ)v + (1/J − 1)v − g, whose solution is v = Jw

@@ -27,7 +27,7 @@ class Substitution(EquilibriumSolver):
         for B, sigma in self.parts:
             z[:, B] = sigma.forward(z[:, : B.start] @ self.W[B, : B.start].T + c[:, B])
         residual = self.residual(z, c)
-        return Solution(z, residual, len(self.parts), self.accepts(z, residual))
+        return Solution(z, residual, len(self.parts), bool(self.accepts(z, residual).all()))
 
     def adjoint(self, J: Tensor, g: Tensor) -> Tensor:
         v = torch.zeros_like(g)

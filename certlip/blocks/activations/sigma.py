@@ -54,7 +54,10 @@ class Sigma:
     def relative_error(self) -> Tensor:
         """Bound of the relative evaluation error per coordinate, (width,) float64."""
         return torch.cat(
-            [torch.full((n,), kind.relative_error, dtype=torch.float64) for kind, n in self.segments]
+            [
+                torch.full((n,), kind.relative_error, dtype=torch.float64)
+                for kind, n in self.segments
+            ]
         )
 
     def forward(self, v: Tensor) -> Tensor:

@@ -69,12 +69,12 @@ class Ball:
 
     __rmul__ = __mul__
 
-    def __truediv__(self, divisor: float) -> Ball:
-        """Division by one exact nonzero double."""
+    def __truediv__(self, divisor: float | np.ndarray) -> Ball:
+        """Entrywise division by exact nonzero doubles."""
         mid = self.mid / divisor
         rad = up(U * np.abs(mid)) + TINY
         if self.rad is not None:
-            rad = _plus(rad, up(self.rad / abs(divisor)) + TINY)
+            rad = _plus(rad, up(self.rad / np.abs(divisor)) + TINY)
         return Ball(mid, rad)
 
     def __matmul__(self, other) -> Ball:
@@ -95,7 +95,9 @@ class Ball:
         return as_ball(other) @ self
 
     def reshape(self, *shape: int) -> Ball:
-        return Ball(self.mid.reshape(*shape), None if self.rad is None else self.rad.reshape(*shape))
+        return Ball(
+            self.mid.reshape(*shape), None if self.rad is None else self.rad.reshape(*shape)
+        )
 
     def norm_upper(self, axis: int = -1) -> np.ndarray:
         """Upper bound of the Euclidean norm along one axis."""

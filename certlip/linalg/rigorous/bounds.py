@@ -27,7 +27,9 @@ class UpperBound:
         exact = Fraction(self.value) * Fraction(other.value)
         if not math.isfinite(product):
             raise ValueError(f"{self.value!r} · {other.value!r} overflows")
-        return UpperBound(product if Fraction(product) >= exact else math.nextafter(product, math.inf))
+        return UpperBound(
+            product if Fraction(product) >= exact else math.nextafter(product, math.inf)
+        )
 
     def __str__(self) -> str:
         return repr(self.value)

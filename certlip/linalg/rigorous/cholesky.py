@@ -80,4 +80,3 @@ def negative_direction(ball: Ball) -> tuple[np.ndarray, float] | None:
     largest = float(form.mid[0, 0]) + float(form.radius()[0, 0])
     largest = math.nextafter(largest, math.inf)
     return (x, largest) if largest < 0.0 else None
-

@@ -38,7 +38,9 @@ def multipliers(block: Equilibrium) -> Multipliers:
         raise InputError(f"origin {family!r} does not store {error}") from None
     for name, values in (("lam", guess.lam), ("gam", guess.gam)):
         if values.shape != (block.n,) or not (np.isfinite(values).all() and (values > 0).all()):
-            raise InputError(f"origin {family!r} gives {name} that is not {block.n} positive numbers")
+            raise InputError(
+                f"origin {family!r} gives {name} that is not {block.n} positive numbers"
+            )
     if not 0.0 < guess.lip < np.inf:
         raise InputError(f"origin {family!r} gives L = {guess.lip}: expected positive and finite")
     return guess

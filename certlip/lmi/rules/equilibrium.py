@@ -84,7 +84,9 @@ def _smallest_lipschitz(conditions: Conditions, guess: Multipliers, lip: float |
     if lip is not None:
         if holds(lip):
             return lip
-        _refute(conditions.lipschitz(guess.lam, lip), f"(10) with L = {lip!r}", f"Λ of {guess.family}")
+        _refute(
+            conditions.lipschitz(guess.lam, lip), f"(10) with L = {lip!r}", f"Λ of {guess.family}"
+        )
         raise InconclusiveError(f"(10) with L = {lip!r} is neither proven nor refuted")
     candidates = [guess.lip * (1.0 + delta) for delta in LADDER]
     low, high = 0, len(candidates)

@@ -1,0 +1,177 @@
+"""Writes `*.certlip` files; the format is docs/certificate.md, version certlip/certificate/1.
+
+This room only records: what is proven was proven before, and is proven again by the checker.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from certlip._version import __version__
+from certlip.blocks import Network
+from certlip.blocks.files import atomic
+
+SCHEMA = "certlip/certificate/1"
+CERTIFIED, MISCLASSIFIED, UNKNOWN = 0, 1, 2
+_DTYPES = ("<f8", "<i8", "|u1")
+
+
+@dataclass(frozen=True)
+class Claims:
+    """The samples and what is claimed of them; arrays have one row per sample.
+
+    Args:
+        name, split, sha256: The dataset.
+        x: float64 (n, d), or the uint8 bytes with their divisor.
+        divisor: x is the double nearest to bytes/divisor; None if x is float64.
+        label, predicted: int64.
+        status: int64, CERTIFIED, MISCLASSIFIED or UNKNOWN.
+        radius_lower: float64, 0 where not certified.
+        states: Guesses of the equilibrium states by block number.
+        eps: ε as written and its double, rounded up.
+        natural_correct, certified_correct: The counts.
+    """
+
+    name: str
+    split: str
+    sha256: str
+    x: np.ndarray
+    divisor: int | None
+    label: np.ndarray
+    predicted: np.ndarray
+    status: np.ndarray
+    radius_lower: np.ndarray
+    states: Mapping[int, np.ndarray]
+    eps: Mapping[str, float]
+    natural_correct: int
+    certified_correct: Mapping[str, int]
+
+
+class _Arrays:
+    """Collects the arrays of a document under their member names."""
+
+    def __init__(self) -> None:
+        self.members: dict[str, np.ndarray] = {}
+
+    def add(self, name: str, array: np.ndarray, dtype: str = "<f8") -> str:
+        self.members[name] = np.ascontiguousarray(array, dtype=dtype)
+        return name
+
+    def index(self) -> dict[str, dict[str, Any]]:
+        return {
+            name: {
+                "dtype": array.dtype.str,
+                "shape": list(array.shape),
+                "sha256": hashlib.sha256(array.tobytes()).hexdigest(),
+            }
+            for name, array in self.members.items()
+        }
+
+
+def write_certificate(
+    path: str | Path, network: Network, proofs: Sequence[Any], lipschitz_upper: str, claims: Claims
+) -> None:
+    """Writes the certificate, to a temporary file first.
+
+    Args:
+        proofs: One per block, with `rule`, `lip`, and for residual blocks `delta`, for equilibrium
+            blocks `lam`, `gam`, `mu`.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    arrays = _Arrays()
+    document = {
+        "schema": SCHEMA,
+        "certlip": __version__,
+        "statement": {"norm": "l2", "semantics": "real", "input_unit": "raw"},
+        "model": {"sha256": network.sha256(), "blocks": _blocks(network, arrays)},
+        "proofs": [_proof(k, proof, arrays) for k, proof in enumerate(proofs)],
+        "lipschitz_upper": lipschitz_upper,
+        **_samples(claims, arrays),
+    }
+    document["arrays"] = arrays.index()
+    text = json.dumps(document, sort_keys=True, indent=1, allow_nan=False)
+    atomic(Path(path), lambda temporary: _write_zip(temporary, text, arrays.members))
+
+
+def _blocks(network: Network, arrays: _Arrays) -> list[dict[str, Any]]:
+    return [
+        {
+            "kind": block.kind,
+            "arrays": {
+                name: arrays.add(f"block{k}.{name}", tensor.numpy())
+                for name, tensor in block.arrays().items()
+            },
+            "meta": block.meta(),
+        }
+        for k, block in enumerate(network.blocks)
+    ]
+
+
+def _proof(k: int, proof: Any, arrays: _Arrays) -> dict[str, Any]:
+    entry: dict[str, Any] = {"rule": proof.rule, "lipschitz_upper": str(proof.lip)}
+    if proof.rule == "residual":
+        entry["delta"] = repr(float(proof.delta))
+    if proof.rule == "equilibrium":
+        entry["condition"] = proof.condition
+        entry["lam"] = arrays.add(f"proof{k}.lam", proof.lam)
+        entry["gam"] = arrays.add(f"proof{k}.gam", proof.gam)
+        entry["mu_lower"] = str(proof.mu)
+    return entry
+
+
+def _samples(claims: Claims, arrays: _Arrays) -> dict[str, Any]:
+    data = {
+        "name": claims.name,
+        "split": claims.split,
+        "sha256": claims.sha256,
+        "n": len(claims.label),
+    }
+    if claims.divisor is not None:
+        data["divisor"] = claims.divisor
+    x_dtype = "<f8" if claims.divisor is None else "|u1"
+    return {
+        "data": data,
+        "samples": {
+            "x": arrays.add("samples.x", claims.x, x_dtype),
+            "label": arrays.add("samples.label", claims.label, "<i8"),
+            "predicted": arrays.add("samples.predicted", claims.predicted, "<i8"),
+            "status": arrays.add("samples.status", claims.status, "<i8"),
+            "radius_lower": arrays.add("samples.radius_lower", claims.radius_lower),
+            "z": {
+                str(k): arrays.add(f"samples.z{k}", states) for k, states in claims.states.items()
+            },
+        },
+        "eps": {text: repr(float(value)) for text, value in claims.eps.items()},
+        "claims": {
+            "natural_correct": claims.natural_correct,
+            "certified_correct": dict(claims.certified_correct),
+        },
+    }
+
+
+def _write_zip(path: Path, text: str, members: Mapping[str, np.ndarray]) -> None:
+    # a fixed time stamp: the same run gives the same file
+    stamp = (1980, 1, 1, 0, 0, 0)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr(_info("certificate.json", stamp), text)
+        for name, array in members.items():
+            buffer = io.BytesIO()
+            np.lib.format.write_array(buffer, array, allow_pickle=False)
+            archive.writestr(_info(f"{name}.npy", stamp), buffer.getvalue())
+
+
+def _info(name: str, stamp: tuple[int, int, int, int, int, int]) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, stamp)
+    info.compress_type = zipfile.ZIP_DEFLATED
+    return info

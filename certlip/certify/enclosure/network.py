@@ -1,0 +1,91 @@
+"""The enclosure of a whole network, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from certlip.blocks import Activation, Affine, Block, Equilibrium, Network, Normalize, Residual
+from certlip.certify.enclosure.base import Local
+from certlip.certify.enclosure.equilibrium import EquilibriumEncloser
+from certlip.certify.enclosure.explicit import activation, affine, normalize, residual
+from certlip.linalg.rigorous.rounding import up
+from certlip.lmi import EquilibriumProof, NetworkProof
+from certlip.lmi.slack import SLACK
+from certlip.solvers import Evaluator
+
+#: Rows that go through the network together. A matrix product may round differently for another number
+#: of rows, so batches always have this many (the last one is padded): a sample's result depends on
+#: nothing but the sample.
+ROWS = 256
+
+LOCAL: dict[type[Block], Callable[..., Local]] = {
+    Normalize: normalize,
+    Affine: affine,
+    Activation: activation,
+    Residual: residual,
+}
+
+
+@dataclass(frozen=True)
+class Enclosure:
+    """Logits y (batch, classes) with ‖y − f(x)‖₂ ≤ error (batch,), and the states on the way.
+
+    `states[k]` (batch, n) is the guess that equilibrium block k was verified with, `residual` (batch,)
+    the largest proven bound of a residual, 0 for explicit networks.
+    """
+
+    y: np.ndarray
+    error: np.ndarray
+    states: dict[int, np.ndarray]
+    residual: np.ndarray
+
+
+class Encloser:
+    """Encloses the logits of one proven network.
+
+    Args:
+        network: The frozen network.
+        proof: Its proof, which carries the Lipschitz bounds and monotonicity margins used here.
+        device: Where the guesses of equilibrium states are computed; the verification is float64
+            on the CPU whatever this is.
+    """
+
+    def __init__(self, network: Network, proof: NetworkProof, *, device: str = "cpu") -> None:
+        self.network = network
+        self.device = device
+        self.guess = Evaluator(network, device=device)
+        self.after = [proof.after(k).value for k in range(len(network.blocks))]
+        self.implicit: dict[int, EquilibriumEncloser] = {}
+        for k, (block, own) in enumerate(zip(network.blocks, proof.blocks, strict=True)):
+            if isinstance(block, Equilibrium):
+                assert isinstance(own, EquilibriumProof)
+                self.implicit[k] = EquilibriumEncloser(block, own)
+
+    def __call__(self, x: np.ndarray) -> Enclosure:
+        """Enclosure of the logits of x (n, d), exact doubles in raw units, for any n ≤ ROWS."""
+        n = x.shape[0]
+        if n > ROWS:
+            raise ValueError(f"{n} rows: expected at most {ROWS}")
+        y = np.concatenate([x, np.zeros((ROWS - n, x.shape[1]))]) if n < ROWS else x
+        error, worst = np.zeros(ROWS), np.zeros(ROWS)
+        states: dict[int, np.ndarray] = {}
+        for k, block in enumerate(self.network.blocks):
+            local = self._local(k, block, y)
+            y = local.y
+            error = up(error + up(self.after[k] * (SLACK * local.delta)))
+            if local.z is not None and local.residual is not None:
+                states[k] = local.z[:n]
+                worst = np.maximum(worst, local.residual)
+        return Enclosure(y[:n], error[:n], states, worst[:n])
+
+    def _local(self, k: int, block: Block, x: np.ndarray) -> Local:
+        if k not in self.implicit:
+            return LOCAL[type(block)](block, x)
+        with torch.no_grad():
+            _, solution = self.guess.block(k, torch.from_numpy(x).to(self.device))
+        assert solution is not None
+        return self.implicit[k](x, solution.z.cpu().numpy())

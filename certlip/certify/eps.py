@@ -1,0 +1,50 @@
+"""ε in raw input units, written as `36/255`, `0.1` or `1`, and compared rounded up."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+from certlip.errors import InputError
+
+_NUMBER = r"\d+(?:\.\d*)?(?:[eE][+-]?\d{1,3})?|\.\d+(?:[eE][+-]?\d{1,3})?"
+_PATTERN = re.compile(rf"({_NUMBER})(?:/({_NUMBER}))?")
+
+
+@dataclass(frozen=True)
+class Eps:
+    """An ε as it was written and the smallest double at or above it."""
+
+    text: str
+    upper: float
+
+
+def parse_eps(text: str) -> list[Eps]:
+    """The comma-separated ε of an option.
+
+    Raises:
+        InputError: an entry that is not a positive finite number or quotient, or given twice.
+    """
+    values = [_one(part.strip()) for part in text.split(",")]
+    if len({value.text for value in values}) < len(values):
+        raise InputError(f"--eps {text}: a value is given twice")
+    return values
+
+
+def _one(part: str) -> Eps:
+    match = _PATTERN.fullmatch(part)
+    if match is None:
+        raise InputError(f"--eps {part!r}: expected a positive number such as 36/255, 0.1 or 1")
+    divisor = Fraction(match[2]) if match[2] else Fraction(1)
+    if divisor == 0:
+        raise InputError(f"--eps {part!r}: division by zero")
+    exact = Fraction(match[1]) / divisor
+    try:
+        value = float(exact)
+    except OverflowError:
+        value = math.inf
+    if not 0.0 < value < math.inf:
+        raise InputError(f"--eps {part!r}: expected a positive finite number")
+    return Eps(part, value if Fraction(value) >= exact else math.nextafter(value, math.inf))

@@ -1,0 +1,31 @@
+"""Proven Lipschitz bounds of the differences of two logits, L̄_ab ≥ Lip(f_a − f_b)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from certlip.blocks import Affine, Network
+from certlip.linalg.rigorous import UpperBound
+from certlip.linalg.rigorous.ball import Ball
+from certlip.linalg.rigorous.bounds import SQRT2
+from certlip.lmi import NetworkProof
+
+
+def pair_bounds(network: Network, proof: NetworkProof) -> np.ndarray:
+    """L̄ (classes, classes): √2·L in general, L_prev·‖w_a − w_b‖ where the last block is affine.
+
+    The diagonal is not used.
+    """
+    classes = network.classes
+    general = (SQRT2 * proof.lip).value
+    bounds = np.full((classes, classes), general)
+    last = network.blocks[-1]
+    if isinstance(last, Affine):
+        before = proof.before_last()
+        for a in range(classes):
+            W = last.W.numpy()
+            rows = (Ball(W[a : a + 1]) - Ball(W)).norm_upper()
+            for b in range(classes):
+                if a != b:
+                    bounds[a, b] = min(general, (before * UpperBound(float(rows[b]))).value)
+    return bounds

@@ -1,0 +1,111 @@
+"""Tables for the terminal, as rich renderables. Nothing is printed here.
+
+Every cell is `Text`, so that a name with brackets is shown and not read as markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from certlip.report.base import Document, Sample, check_document, field
+from certlip.report.numbers import NONE, lower, measured, parse_eps, percent, upper
+
+
+def blocks_table(rows: Iterable[Sample]) -> Table:
+    """Return the blocks of a model: rows of `document["model"]["blocks"]`.
+
+    Raises:
+        InputError: a row lacks a field.
+    """
+    table = _table("Blocks", ("block", "kind", "shape", "rule"), ("L ≤",))
+    for row in rows:
+        cells = [field(row, key) for key in ("name", "kind", "shape", "rule")]
+        _add(table, [*cells, upper(field(row, "lipschitz_upper"))])
+    return table
+
+
+def certify_table(document: Document) -> Table:
+    """Return the headline numbers of a `certlip/certify/1` document.
+
+    Raises:
+        InputError: not such a document, or a field is missing.
+    """
+    check_document(document)
+    data, n = field(document, "data"), field(document, "data.n")
+    title = f"{field(document, 'model.path')} on {data['name']} ({data['split']}), {n:,} samples"
+    table = _table(title, ("result",), ("value",))
+    _add(table, ["natural accuracy", percent(field(document, "natural_accuracy"))])
+    stated = field(document, "certified_accuracy")
+    for eps in sorted((key for key in stated if not key.endswith("_reason")), key=parse_eps):
+        share = percent(stated[eps])
+        _add(table, [f"certified at ε = {eps}", share], style="bold")
+    table.add_section()
+    _add(table, ["Lipschitz bound L ≤", upper(field(document, "lipschitz_upper"))])
+    for status, count in field(document, "counts").items():
+        if count or status == "certified":
+            bad = status in ("falsified", "error", "unsupported")
+            _add(table, [status, f"{count:,}"], style="red" if bad else "")
+    table.add_section()
+    _add(table, ["falsifier", _falsifier(field(document, "falsifier"))])
+    _add(table, ["samples per second", measured(field(document, "throughput"))])
+    _add(table, ["seconds", measured(field(document, "seconds"))])
+    for gate in field(document, "gates"):
+        met = field(gate, "passed") is True
+        verdict = f"{'met' if met else 'not met'} (actual {field(gate, 'actual')})"
+        _add(table, [f"gate {field(gate, 'expr')}", verdict], style="green" if met else "red")
+    if field(document, "status") != "done":
+        _add(table, ["status", "interrupted: only the finished samples count"], style="yellow")
+    return table
+
+
+def proof_table(rows: Iterable[Sample]) -> Table:
+    """Return the rows of `check-lmi`, one proof attempt each.
+
+    Raises:
+        InputError: a row lacks a field.
+    """
+    table = _table(
+        "Conditions",
+        ("block", "condition", "method", "proven"),
+        ("n", "L claimed", "L proven ≤", "slack ≥", "seconds"),
+    )
+    for row in rows:
+        proven = field(row, "proven") is True
+        claimed = field(row, "lipschitz_claimed")
+        cells = [field(row, "name"), field(row, "condition"), field(row, "method")]
+        numbers = [
+            str(field(row, "n")),
+            NONE if claimed is None else str(claimed),
+            upper(field(row, "lipschitz_upper")) if proven else NONE,
+            lower(field(row, "slack_lower")),
+            measured(field(row, "seconds")),
+        ]
+        verdict = Text("yes", style="green") if proven else Text("not proven", style="yellow")
+        _add(table, [*cells, verdict, *numbers])
+    return table
+
+
+def _falsifier(result: dict[str, Any] | None) -> str:
+    if result is None:
+        return "not run"
+    return f"{field(result, 'broken'):,} of {field(result, 'attacked'):,} attacked points broken"
+
+
+def _table(title: str, texts: Sequence[str], numbers: Sequence[str]) -> Table:
+    table = Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD)
+    for name in texts:
+        table.add_column(name, overflow="fold")
+    for name in numbers:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _add(table: Table, cells: Sequence[Any], style: str = "") -> None:
+    table.add_row(
+        *(cell if isinstance(cell, Text) else Text(str(cell)) for cell in cells), style=style
+    )
