@@ -89,16 +89,18 @@ def checked(kind: str, name: str, value: Any, *, ndim: int) -> Tensor:
         raise InputError(
             f"{where} is {value.dtype}: expected torch.float64 (cast where it is read)"
         )
+    if value.is_nested:
+        raise InputError(f"{where} is a nested tensor: expected a dense one")
     if value.ndim != ndim or value.numel() == 0:
         raise InputError(f"{where} has shape {tuple(value.shape)}: expected {ndim} nonempty axes")
     if value.layout != torch.strided or value.device.type != "cpu":
         raise InputError(f"{where} is {value.layout} on {value.device}: expected dense, on the CPU")
-    value = value.detach()
-    if not value.is_contiguous():
-        # a stored view with stride 0 may claim far more entries than it has: never expand it unasked
-        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
-            raise InputError(f"{where} of shape {tuple(value.shape)} repeats its storage")
-        value = value.contiguous()
+    value = value.detach().resolve_neg()
+    # a stored view with stride 0 may claim far more entries than it has: never expand it unasked
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        raise InputError(f"{where} of shape {tuple(value.shape)} repeats its storage")
+    # a copy of its own: training goes on in place on the tensors that were frozen
+    value = value.clone(memory_format=torch.contiguous_format)
     if not bool(torch.isfinite(value).all()):
         index = tuple(int(i) for i in (~torch.isfinite(value)).nonzero()[0])
         raise InputError(f"{where}{list(index)} = {value[index].item()}: expected finite numbers")
@@ -115,6 +117,10 @@ def expect_shape(kind: str, name: str, value: Tensor, shape: tuple[int, ...], be
 
 def check_slopes(kind: str, sigma: Sigma) -> None:
     """Raises unless every slope of σ lies in [0, 1], which every rule of certlip needs."""
+    if not isinstance(sigma, Sigma):
+        raise InputError(f"{kind} block: sigma is a {type(sigma).__name__}: expected a Sigma")
+    if sigma.width == 0:
+        raise InputError(f"{kind} block: σ has no coordinates: expected at least 1")
     low, high = sigma.slopes
     if not (0.0 <= low and high <= 1.0):
         raise InputError(f"{kind} block: {sigma} has slopes in [{low}, {high}]: expected [0, 1]")

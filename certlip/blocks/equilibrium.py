@@ -22,6 +22,11 @@ class Origin:
     scalars: dict[str, float] = field(default_factory=dict)
     vectors: dict[str, Tensor] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        where = f"origin {self.family!r}"
+        vectors = {k: checked(where, k, v, ndim=1) for k, v in self.vectors.items()}
+        object.__setattr__(self, "vectors", vectors)
+
 
 @dataclass(frozen=True, eq=False)
 class Equilibrium(Block):
@@ -49,11 +54,11 @@ class Equilibrium(Block):
         expect_shape(self.kind, "G", self.G, (q, n), f"W has {n} rows")
         expect_shape(self.kind, "b_z", self.b_z, (n,), f"W has {n} rows")
         expect_shape(self.kind, "b_y", self.b_y, (q,), f"G has {q} rows")
+        check_slopes(self.kind, self.sigma)
         if self.sigma.width != n:
             raise InputError(
                 f"equilibrium block: σ has {self.sigma.width} coordinates: expected {n}"
             )
-        check_slopes(self.kind, self.sigma)
 
     @property
     def in_width(self) -> int:

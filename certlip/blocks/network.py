@@ -19,6 +19,9 @@ class Network:
         self.history = tuple(history)
         if not self.blocks:
             raise InputError("a network needs at least one block")
+        for k, entry in enumerate(self.history):
+            if not isinstance(entry, dict):
+                raise InputError(f"history[{k}] is a {type(entry).__name__}: expected an object")
         for k, (before, after) in enumerate(zip(self.blocks, self.blocks[1:], strict=False)):
             if before.out_width != after.in_width:
                 raise InputError(

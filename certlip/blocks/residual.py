@@ -35,9 +35,9 @@ class Residual(Block):
         if not bool((self.D >= 0).all()):
             i = int(self.D.argmin())
             raise InputError(f"residual block: D[{i}] = {self.D[i].item()}: expected ≥ 0")
+        check_slopes(self.kind, self.sigma)
         if self.sigma.width != k:
             raise InputError(f"residual block: σ has {self.sigma.width} coordinates: expected {k}")
-        check_slopes(self.kind, self.sigma)
 
     @property
     def in_width(self) -> int:

@@ -10,7 +10,6 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,41 +18,9 @@ import numpy as np
 from certlip._version import __version__
 from certlip.blocks import Network
 from certlip.blocks.files import atomic
+from certlip.certificate.claims import Claims
 
 SCHEMA = "certlip/certificate/1"
-CERTIFIED, MISCLASSIFIED, UNKNOWN = 0, 1, 2
-_DTYPES = ("<f8", "<i8", "|u1")
-
-
-@dataclass(frozen=True)
-class Claims:
-    """The samples and what is claimed of them; arrays have one row per sample.
-
-    Args:
-        name, split, sha256: The dataset.
-        x: float64 (n, d), or the uint8 bytes with their divisor.
-        divisor: x is the double nearest to bytes/divisor; None if x is float64.
-        label, predicted: int64.
-        status: int64, CERTIFIED, MISCLASSIFIED or UNKNOWN.
-        radius_lower: float64, 0 where not certified.
-        states: Guesses of the equilibrium states by block number.
-        eps: ε as written and its double, rounded up.
-        natural_correct, certified_correct: The counts.
-    """
-
-    name: str
-    split: str
-    sha256: str
-    x: np.ndarray
-    divisor: int | None
-    label: np.ndarray
-    predicted: np.ndarray
-    status: np.ndarray
-    radius_lower: np.ndarray
-    states: Mapping[int, np.ndarray]
-    eps: Mapping[str, float]
-    natural_correct: int
-    certified_correct: Mapping[str, int]
 
 
 class _Arrays:

@@ -5,29 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from certlip._version import __version__
-from certlip.blocks import Network
+from certlip.blocks import Block, Network
 from certlip.certify.attack import Falsification
 from certlip.certify.eps import Eps
 from certlip.certify.radii import Radii
 from certlip.certify.status import Status
-from certlip.lmi import NetworkProof
+from certlip.lmi import BlockProof, NetworkProof
 
 SCHEMA = "certlip/certify/1"
 
 
-def block_rows(network: Network, proof: NetworkProof) -> list[dict[str, Any]]:
-    """One row per block: what it is and which bound is proven by which rule."""
-    return [
-        {
-            "name": f"block{k}",
-            "kind": block.kind,
-            "shape": block.describe(),
-            "rule": own.rule,
-            "lipschitz_upper": str(own.lip),
-        }
-        for k, (block, own) in enumerate(zip(network.blocks, proof.blocks, strict=True))
-    ]
+def block_row(k: int, block: Block, proof: BlockProof | None) -> dict[str, Any]:
+    """One row of a block table: what block k is and which bound is proven by which rule."""
+    return {
+        "name": f"block{k}",
+        "kind": block.kind,
+        "shape": block.describe(),
+        "rule": None if proof is None else proof.rule,
+        "lipschitz_upper": None if proof is None else str(proof.lip),
+    }
 
 
 def certify_document(
@@ -52,7 +51,10 @@ def certify_document(
         "model": {
             "path": model_path,
             "sha256": network.sha256(),
-            "blocks": block_rows(network, proof),
+            "blocks": [
+                block_row(k, block, own)
+                for k, (block, own) in enumerate(zip(network.blocks, proof.blocks, strict=True))
+            ],
         },
         "settings": {**settings, "eps": [e.text for e in eps]},
         "data": data,
@@ -70,16 +72,16 @@ def certify_document(
 
 
 def sample_rows(radii: Radii) -> list[dict[str, Any]]:
-    """The rows of `results.jsonl`, in the order of the data."""
+    """The rows of `results.jsonl`, in the order of the data; null where there is no number."""
     return [
         {
             "index": i,
             "label": int(radii.label[i]),
-            "predicted": int(radii.predicted[i]),
+            "predicted": int(radii.predicted[i]) if radii.predicted[i] >= 0 else None,
             "status": str(radii.status[i]),
             "margin_lower": repr(float(radii.margin_lower[i])),
             "radius_lower": repr(float(radii.radius_lower[i])),
-            "residual": float(radii.residual[i]),
+            "residual": float(radii.residual[i]) if np.isfinite(radii.residual[i]) else None,
         }
         for i in range(len(radii))
     ]

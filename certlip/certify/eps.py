@@ -9,8 +9,10 @@ from fractions import Fraction
 
 from certlip.errors import InputError
 
-_NUMBER = r"\d+(?:\.\d*)?(?:[eE][+-]?\d{1,3})?|\.\d+(?:[eE][+-]?\d{1,3})?"
-_PATTERN = re.compile(rf"({_NUMBER})(?:/({_NUMBER}))?")
+# What docs/certificate.md lets a checker read: a decimal, or a quotient of two whole numbers.
+_PATTERN = re.compile(
+    r"[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?|([0-9]{1,40})/([0-9]{1,40})"
+)
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,9 @@ def _one(part: str) -> Eps:
     match = _PATTERN.fullmatch(part)
     if match is None:
         raise InputError(f"--eps {part!r}: expected a positive number such as 36/255, 0.1 or 1")
-    divisor = Fraction(match[2]) if match[2] else Fraction(1)
-    if divisor == 0:
+    if match[2] is not None and int(match[2]) == 0:
         raise InputError(f"--eps {part!r}: division by zero")
-    exact = Fraction(match[1]) / divisor
+    exact = Fraction(part)
     try:
         value = float(exact)
     except OverflowError:

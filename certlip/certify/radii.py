@@ -31,7 +31,7 @@ class Radii:
     """Per sample: what was proven. `states` holds the guesses a checker needs, by block number."""
 
     label: np.ndarray
-    predicted: np.ndarray
+    predicted: np.ndarray  # −1 where the status is error: no class, so never a correct one
     status: np.ndarray  # of Status
     margin_lower: np.ndarray
     radius_lower: np.ndarray
@@ -63,15 +63,23 @@ def certify(
     """Certified radii of the samples x (n, d), float64 raw units, with labels (n,).
 
     Raises:
-        InputError: x does not fit the network, or a label is no class of it.
+        InputError: x does not fit the network, a label is no class of it, or there are not two.
     """
     n = x.shape[0]
+    if network.classes < 2:
+        raise InputError("the model has one output: a class needs at least two logits")
     if x.ndim != 2 or x.shape[1] != network.in_width:
         raise InputError(
             f"data of shape {x.shape}: the model takes {network.in_width} numbers per sample"
         )
+    if x.dtype != np.float64:
+        raise InputError(f"data of {x.dtype}: expected float64, the numbers that are certified")
+    if label.shape != (n,) or not np.issubdtype(label.dtype, np.integer):
+        raise InputError(f"labels {label.dtype} {label.shape}: expected {n} integers")
     if n and not (label.min() >= 0 and label.max() < network.classes):
-        raise InputError(f"label {label.max()}: the model has {network.classes} classes")
+        raise InputError(
+            f"labels from {label.min()} to {label.max()}: the model has {network.classes} classes"
+        )
     encloser = Encloser(network, proof, device=device)
     bounds = pair_bounds(network, proof)
     parts: list[Radii] = []
@@ -104,6 +112,7 @@ def _batch(
     status[finite & ~correct] = Status.MISCLASSIFIED
     status[proven] = Status.CERTIFIED
     status[~finite] = Status.ERROR
+    predicted[~finite] = -1
     return Radii(
         label=label,
         predicted=predicted,

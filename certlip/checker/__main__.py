@@ -9,11 +9,9 @@ from certlip.checker import CertificateError, check_certificate
 def main(arguments: list[str] | None = None) -> int:
     """Check one file and print the verdict."""
     parser = argparse.ArgumentParser(prog="python -m certlip.checker", description=__doc__)
-    parser.add_argument("path", metavar="FILE")
-    parser.add_argument("--model-sha256", help="reject any other network")
-    parser.add_argument("--data-sha256", help="reject any other inputs and labels")
+    parser.add_argument("file")
     try:
-        verdict = check_certificate(**vars(parser.parse_args(arguments)))
+        verdict = check_certificate(parser.parse_args(arguments).file)
     except CertificateError as error:
         print(f"unreadable: {error}", file=sys.stderr)
         return 2

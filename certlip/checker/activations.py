@@ -2,11 +2,8 @@
 
 import numpy as np
 
-from certlip.checker.document import only
+from certlip.checker.document import CertificateError, only
 from certlip.checker.rounding import UNIT, Array, over
-from certlip.checker.verdict import CertificateError
-
-Sigma = list[tuple[str, int, float]]  # (name, number of coordinates, parameter)
 
 # σ(v, parameter), the name of the parameter, and the evaluation's own error relative to σ̂(v):
 # 0, one rounding, or 2⁻⁴⁸ (the contract assumes 2⁻⁴⁹ of the mathematics library, relative to σ(v)).
@@ -19,14 +16,12 @@ _KINDS = {
 }
 
 
-def read_sigma(meta: list[list], width: int) -> Sigma:
-    """Read a `sigma` entry, which must cover `width` coordinates."""
+def read_sigma(meta: list[list], width: int) -> list[tuple[str, int, float]]:
+    """Read a `sigma` entry, (name, count, parameter) of all segments of `width` coordinates."""
     sigma = []
     for entry in meta:
         if [type(part) for part in entry] != [str, int, dict] or entry[0] not in _KINDS:
-            raise CertificateError(
-                f"sigma {entry!r:.60}, expected [one of {[*_KINDS]}, count, {{}}]"
-            )
+            raise CertificateError(f"sigma {entry!r:.60}, expected [name, count, parameters]")
         key = _KINDS[entry[0]][1]
         value = only(entry[2], *[key] if key else []).get(key, 0)
         if entry[1] < 1 or type(value) not in (int, float) or not 0.0 <= value <= 1.0:
@@ -37,7 +32,7 @@ def read_sigma(meta: list[list], width: int) -> Sigma:
     return sigma
 
 
-def activate(sigma: Sigma, v: Array, radius: Array) -> tuple[Array, Array]:
+def activate(sigma: list, v: Array, radius: Array) -> tuple[Array, Array]:
     """Return σ̂(v) and a bound of |σ̂(v) − σ(v')| for every |v' − v| ≤ radius."""
     value, error, start = np.empty_like(v), np.empty_like(v), 0
     for name, count, parameter in sigma:

@@ -1,7 +1,7 @@
-"""The zip container: read the document and the arrays without trusting what they say of themselves.
+"""The zip container, read without trusting what it says of itself.
 
-Sizes are compared with limits and with each other before anything is decompressed, no more than the
-declared size is ever read, and nothing is unpickled.
+Sizes are compared with limits before anything is decompressed, no more than the declared size is
+ever read, and nothing is unpickled.
 """
 
 import hashlib
@@ -12,46 +12,42 @@ import zipfile
 
 import numpy as np
 
-from certlip.checker.document import field, only
-from certlip.checker.verdict import CertificateError, Rejected
+from certlip.checker.document import CertificateError, Rejected, field, only
 
-SCHEMA = "certlip/certificate/1"
-DOCUMENT = "certificate.json"
+SCHEMA, DOCUMENT = "certlip/certificate/1", "certificate.json"
 LIMIT, DOCUMENT_LIMIT = 4 << 30, 64 << 20  # bytes, decompressed: all members, the document
 
 
-def read(path) -> tuple[dict, dict[str, np.ndarray]]:
+def unpack(path) -> tuple[dict, dict[str, np.ndarray]]:
     """Return the document and its arrays, which are finite and have the listed hashes."""
     try:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
             members = {info.filename: info for info in infos}
             if DOCUMENT not in members or len(members) != len(infos):
-                found = f"members {[*members]!r:.200}"
-                raise CertificateError(f"{found}, expected each once and {DOCUMENT}")
+                raise CertificateError(f"{[*members]!r:.200}, expected {DOCUMENT} and each once")
             if any(info.compress_type not in (0, zipfile.ZIP_DEFLATED) for info in infos):
                 raise CertificateError("unknown compression, expected members stored or deflated")
             size = sum(info.file_size for info in infos)
             if size > LIMIT or members[DOCUMENT].file_size > DOCUMENT_LIMIT:
                 raise CertificateError(f"{size} bytes, expected <= {LIMIT} ({DOCUMENT_LIMIT})")
-            document = parse(_payload(archive, members.pop(DOCUMENT)))
+            # `read(size)` stops at the declared size; what is missing then fails a later check
+            info = members.pop(DOCUMENT)
+            document = parse(archive.open(info).read(info.file_size))
             if field(document, "schema", str) != SCHEMA:
                 raise CertificateError(f"schema {document['schema']!r:.60}, expected {SCHEMA!r}")
             listed = field(document, "arrays", dict)
             only(members, *(f"{name}.npy" for name in listed))
-            data = ((name, _payload(archive, members[f"{name}.npy"])) for name in listed)
-            return document, {n: _array(n, field(listed, n, dict), part) for n, part in data}
+            arrays = {}
+            for name in listed:
+                data = archive.open(f"{name}.npy").read(members[f"{name}.npy"].file_size)
+                arrays[name] = _array(name, field(listed, name, dict), data)
+            return document, arrays
     except (CertificateError, Rejected):
         raise
     except Exception as error:  # a hostile file makes zipfile, zlib or json raise nearly anything
         text = f"{type(error).__name__} {str(error)!r:.200}"
         raise CertificateError(f"{text}, expected a certificate (zip file)") from None
-
-
-def _payload(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    """Read one member, never more than its declared size; what is missing fails later checks."""
-    with archive.open(info) as stream:
-        return stream.read(info.file_size)
 
 
 def parse(text: bytes) -> dict:
@@ -61,9 +57,8 @@ def parse(text: bytes) -> dict:
 
 
 def _unique(pairs: list) -> dict:
-    keys = sorted(key for key, _ in pairs)
-    if len(set(keys)) != len(keys):
-        raise CertificateError(f"JSON keys {keys!r:.200}, expected each of them once")
+    if len(dict(pairs)) != len(pairs):
+        raise CertificateError(f"JSON object {pairs!r:.200}, expected each key once")
     return dict(pairs)
 
 
@@ -81,11 +76,10 @@ def _array(name: str, entry: dict, data: bytes) -> np.ndarray:
     if np.lib.format.read_magic(stream) != (1, 0):
         raise CertificateError(f"array {name!r} begins {data[:8]!r}, expected NumPy format 1.0")
     shape, transposed, dtype = np.lib.format.read_array_header_1_0(stream)
-    if dtype.str not in ("<f8", "<i8", "|u1") or listed != (dtype.str, shape):
-        raise CertificateError(f"array {name!r} is {dtype.str} {shape}, listed {listed!r:.200}")
-    found, size = len(data) - stream.tell(), math.prod(shape) * dtype.itemsize
-    if found != size:
-        raise CertificateError(f"array {name!r} has {found} bytes, expected {size}")
+    size, complete = len(data) - stream.tell(), math.prod(shape) * dtype.itemsize
+    if dtype.str not in ("<f8", "<i8", "|u1") or listed != (dtype.str, shape) or size != complete:
+        found = f"{dtype.str} {shape} in {size} bytes"
+        raise CertificateError(f"array {name!r} is {found}, expected {listed!r:.200}")
     flat = np.frombuffer(data, dtype, offset=stream.tell())
     array = np.ascontiguousarray(flat.reshape(shape[::-1]).T if transposed else flat.reshape(shape))
     digest = hashlib.sha256(array.reshape(-1)).hexdigest()

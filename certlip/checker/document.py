@@ -1,12 +1,18 @@
-"""Typed reading of the JSON document. What is not as the contract says is a CertificateError."""
+"""Typed reading of the JSON document, and the two ways in which a certificate can fail."""
 
 import re
 from fractions import Fraction
 
-from certlip.checker.verdict import CertificateError
-
 _NUMBER = re.compile(r"[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 _RATIO = re.compile(r"([0-9]{1,40})/([0-9]{1,40})", re.ASCII)
+
+
+class CertificateError(ValueError):
+    """The file cannot be read as a certificate: nothing was judged."""
+
+
+class Rejected(Exception):
+    """A claim of a readable certificate could not be proven; becomes a verdict."""
 
 
 def field(node: dict, key: str, kind: type, item: type | None = None):

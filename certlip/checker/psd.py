@@ -11,9 +11,8 @@ from certlip.checker.rounding import UNIT, Array, dot, gamma, norm, over, total,
 def is_positive_definite(S: Array, R: Array) -> bool:
     """Prove that every symmetric X with |X − S| ≤ R entrywise (lower triangles) is ≻ 0.
 
-    A congruence X → DXD by powers of two is exact and keeps definiteness. The first one brings the
-    diagonal near 1, so that a badly scaled X does not drown in the trace term; the second is one
-    factor for all, better where one large entry dominates. Either proof is enough.
+    A congruence X → DXD by powers of two is exact. One brings the diagonal near 1, so that a badly
+    scaled X does not drown in the trace term; one uses a common factor. Either proof is enough.
     """
     if S.size == 0:
         return True
@@ -22,20 +21,17 @@ def is_positive_definite(S: Array, R: Array) -> bool:
         return False
     half = -(np.frexp(np.diag(S))[1] // 2)  # 4^half S_ii is in [1/2, 2)
     with np.errstate(all="ignore"):  # what overflows is infinite and fails below
-        return any(
-            _shifted_cholesky(np.ldexp(S, k[:, None] + k), np.ldexp(R, k[:, None] + k))
-            for k in (half, np.full_like(half, half.min()))
-        )
+        powers = [k[:, None] + k for k in (half, np.full_like(half, half.min()))]
+        return any(_shifted_cholesky(np.ldexp(S, k), np.ldexp(R, k)) for k in powers)
 
 
 def _shifted_cholesky(S: Array, R: Array) -> bool:
     """The verified Cholesky itself (Rump, BIT 46, 2006), for S_ii < 2.
 
-    If Cholesky of S̃ completes in floating point with a finite factor of positive diagonal, then
-    λ_min(S̃) > −c with c = ku/(1 − 2ku) tr S + 8n(n + 1 + max S_ii)2⁻¹⁰⁷⁴; k = n + 1 with true
-    divisions, n + 2 with reciprocal pivots, and k = n + 3 here. With r ≥ ‖R‖₂ and
-    S̃_ii ≤ S_ii − c − r follows X ⪰ S − rI ⪰ S̃ + cI ≻ 0. Completion alone proves nothing: LAPACK
-    completes on NaN and reads one triangle.
+    If Cholesky of S̃ ends with a finite factor of positive diagonal, then λ_min(S̃) > −c with
+    c = ku/(1 − 2ku) tr S + 8n(n + 1 + max S_ii)2⁻¹⁰⁷⁴; k = n + 1 with true divisions, n + 2 with
+    reciprocal pivots, n + 3 here. With r ≥ ‖R‖₂ and S̃_ii ≤ S_ii − c − r, X ⪰ S − rI ⪰ S̃ + cI ≻ 0.
+    Completion alone proves nothing: LAPACK completes on NaN and reads one triangle.
     """
     S = np.tril(S) + np.tril(S, -1).T  # one triangle decides, for S and for R
     R = over(np.tril(R) + np.tril(R, -1).T, 1)  # TINY covers the scaling of S and R as well
@@ -71,11 +67,8 @@ def norm_upper(A: Array) -> float:
 
 
 def _norm_squared(A: Array) -> Fraction:
-    """Upper bound of min(‖A‖₁‖A‖_∞, ‖A‖_F²) ≥ ‖A‖₂².
-
-    `fsum` rounds once, and not at all where a line has one entry: a truncation has norm exactly 1.
-    """
-    rows, columns = (
+    """min(‖A‖₁‖A‖_∞, ‖A‖_F²), bounded so sharply that a truncation has norm exactly 1."""
+    rows, columns = (  # a sum that is rounded once, or exact if a line has one entry
         max(fsum(x.tolist()) if np.count_nonzero(x) < 2 else up(fsum(x.tolist())) for x in lines)
         for lines in (np.abs(A), np.abs(A.T))
     )
@@ -100,15 +93,13 @@ def condition_10(W: Array, U: Array, G: Array, lam: Array, lip: float) -> bool:
     P, Q = P / lip, Q * scale
     S = two - H - H.T - P - Q
     magnitude = two + np.abs(H) + np.abs(H.T) + np.abs(P) + np.abs(Q)
-    R = gamma(7) * magnitude + P_error / lip + Q_error * scale
-    return is_positive_definite(S, over(R, 10))
+    return is_positive_definite(S, over(gamma(7) * magnitude + P_error / lip + Q_error * scale, 10))
 
 
 def condition_residual(W: Array, D: Array, delta: float) -> bool:
-    """Prove D WᵀW D ⪯ (1 + δ)D on the coordinates with D > 0.
+    """Prove D WᵀW D ⪯ (1 + δ)D where D > 0: ‖W D^½‖² ≤ 1 + δ, in the smaller of two matrices.
 
-    With B = W D^½ this says ‖B‖² ≤ 1 + δ, that is (1 + δ)D⁻¹ − WᵀW ⪰ 0 or, on the other side,
-    (1 + δ)I − W D Wᵀ ⪰ 0: the smaller matrix loses less to the trace term.
+    These are (1 + δ)D⁻¹ − WᵀW ⪰ 0 and (1 + δ)I − W D Wᵀ ⪰ 0.
     """
     W, D = W[:, D > 0.0], D[D > 0.0]
     if len(D) <= len(W):

@@ -1,10 +1,9 @@
 """Outward rounding: upper bounds of expressions that float64 evaluates with bounded error.
 
-With u = 2⁻⁵³ a path of k roundings multiplies a nonnegative term by at least (1 − u)ᵏ, and a sum of
-k products of any signs, added in any order, is within γ_k Σ|terms|, γ_k = ku/(1 − ku) (Higham,
-Accuracy and Stability, ch. 3). Underflow adds at most 2⁻¹⁰⁷⁴ per operation; every bound carries
-TINY = 2⁻⁸⁰⁰ instead, which dominates any such sum and keeps denormals, which are slow, out of BLAS.
-NaN and infinity are never repaired: they stay in the bounds and fail the comparison they reach.
+With u = 2⁻⁵³, k roundings multiply a nonnegative term by at least (1 − u)ᵏ, and a sum of k products
+in any order is within γ_k Σ|terms|, γ_k = ku/(1 − ku) (Higham, Accuracy and Stability, ch. 3).
+Underflow adds at most 2⁻¹⁰⁷⁴ per operation: every bound carries TINY = 2⁻⁸⁰⁰, which dominates that
+and keeps slow denormals out of BLAS. NaN and infinity stay, and fail the comparison they reach.
 """
 
 from fractions import Fraction
@@ -50,9 +49,7 @@ def norm(x: Array) -> Array:
     return over(np.sqrt(over(total(x * x), 1)), 1)
 
 
-def dot(
-    x: Array, W: Array, b: Array | None = None, radius: Array | float = 0.0
-) -> tuple[Array, Array]:
+def dot(x: Array, W: Array, b: Array | None = None, radius=0.0) -> tuple[Array, Array]:
     """Return v and r with |v − (x'Wᵀ + b)| ≤ r for every x' with |x' − x| ≤ radius.
 
     r = (γ_k|x| + radius)|W|ᵀ + γ_k|b|, evaluated upward; k counts the products and the bias.

@@ -1,17 +1,14 @@
 """Samples: from enclosed logits to margins, radii and counted claims."""
 
 import hashlib
-from collections.abc import Iterator
 from fractions import Fraction
 from math import prod
 
 import numpy as np
 
-from certlip.checker.blocks import Block, Proven, take
-from certlip.checker.document import field, number, only, rational
-from certlip.checker.enclose import enclose
+from certlip.checker.blocks import Block, Proven, enclose, take
+from certlip.checker.document import CertificateError, Rejected, field, number, only, rational
 from certlip.checker.rounding import Array, norm, over, up
-from certlip.checker.verdict import CertificateError, Rejected
 
 CHUNK = 512
 SQRT2 = float(np.nextafter(np.sqrt(2.0), 2.0))
@@ -49,27 +46,26 @@ class Samples:
 
     def check_status(self, classes: int) -> None:
         """Labels and predictions are classes; the status fits them and the radius."""
-        right, certified = self.predicted == self.label, self.status == CERTIFIED
-        good = (self.label >= 0) & (self.label < classes) & (classes > 1)
-        good &= (self.predicted >= 0) & (self.predicted < classes)
-        wrong = (self.status == MISCLASSIFIED) & ~right
-        good &= (certified & right) | wrong | (self.status == UNKNOWN)
+        certified, right = self.status == CERTIFIED, self.predicted == self.label
+        kinds = [certified, self.status == MISCLASSIFIED, self.status == UNKNOWN]
+        good = np.select(kinds, [right, ~right, True], False) & (classes > 1)
+        good &= np.minimum(self.label, self.predicted) >= 0
+        good &= np.maximum(self.label, self.predicted) < classes
         good &= (self.radius == 0.0) | (certified & (self.radius > 0.0))
         if not good.all():
             i = int(np.argmin(good))
-            found = f"predicted {self.predicted[i]}, status {self.status[i]}, {self.radius[i]}"
-            raise Rejected(f"sample {i}: label {self.label[i]}, {found}, expected them to agree")
+            row = [f"{k} {vars(self)[k][i]}" for k in ("label", "predicted", "status", "radius")]
+            raise Rejected(f"sample {i}: {', '.join(row)}, expected them to agree")
 
 
 def pair_bounds(blocks: list[Block], proven: list[Proven]) -> Array:
     """L̄_aj for all pairs of classes: √2∏L, or ∏_{k<K}L ‖w_a − w_j‖ if the last block is affine."""
-    lips, classes = [Fraction(block.lip) for block in proven], blocks[-1].out
-    bounds = np.full((classes, classes), over(SQRT2 * up(prod(lips)), 1))
+    lips = [Fraction(block.lip) for block in proven]
+    bounds = np.full((blocks[-1].out,) * 2, over(SQRT2 * up(prod(lips)), 1))
     if blocks[-1].kind == "affine":
         W, before = blocks[-1].arrays["W"], up(prod(lips[:-1], start=Fraction(1)))
-        for a in range(classes):
-            rows = over(before * norm(over(np.abs(W[a] - W), 1)), 1)
-            bounds[a] = np.minimum(bounds[a], rows)
+        pairs = np.array([norm(over(np.abs(row - W), 1)) for row in W])
+        bounds = np.minimum(bounds, over(before * pairs, 1))
     return bounds
 
 
@@ -78,8 +74,7 @@ def radii(y: Array, E: Array, bounds: Array, predicted: np.ndarray) -> Array:
     own = (np.arange(len(y)), predicted)
     margin = np.nextafter(y[own][:, None] - y, -np.inf)
     margin = np.nextafter(margin - over(SQRT2 * E, 1)[:, None], -np.inf)
-    with np.errstate(over="ignore"):  # a quotient above the largest double is rounded down to it
-        radius = np.nextafter(margin / bounds[predicted], -np.inf)
+    radius = np.nextafter(margin / bounds[predicted], -np.inf)
     radius[own] = np.inf
     return radius.min(axis=1)  # NaN stays NaN
 
@@ -104,15 +99,19 @@ def check_samples(samples: Samples, blocks: list[Block], proven: list[Proven], a
             raise Rejected(f"sample {rows[i]}: radius_lower {claimed[i]}, expected <= {R[i]} > 0")
 
 
-def counts(samples: Samples, document: dict) -> Iterator[tuple[str, int, int]]:
-    """Yield (name, claimed, counted) of each claim; ε is compared as a double that is no less."""
+def check_claims(samples: Samples, document: dict) -> dict[str, int]:
+    """Count each claim again; ε is compared as a double that is no less than what its text says."""
     eps, claims = field(document, "eps", dict), field(document, "claims", dict)
     only(claims, "natural_correct", "certified_correct")
     certified = only(field(claims, "certified_correct", dict), *eps)
-    right = samples.predicted == samples.label
-    yield "natural_correct", field(claims, "natural_correct", int), int(right.sum())
+    claimed = {text: field(certified, text, int) for text in eps}
+    claimed["natural_correct"] = field(claims, "natural_correct", int)
+    counted = {"natural_correct": int((samples.predicted == samples.label).sum())}
     for text in eps:
         if not Fraction(number(eps, text)) >= rational(text):
             raise Rejected(f"eps {eps[text]!r:.60}, expected at least {text!r}")
         enough = (samples.status == CERTIFIED) & (samples.radius >= number(eps, text))
-        yield text, field(certified, text, int), int(enough.sum())
+        counted[text] = int(enough.sum())
+    if claimed != counted:
+        raise Rejected(f"{claimed!r:.300}, expected {counted}")
+    return counted

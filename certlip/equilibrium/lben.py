@@ -62,7 +62,12 @@ class LBEN(nn.Module):
             raise InputError(f"LBEN with L = {lip}: expected a positive finite number")
         if not 0.0 <= eps < float("inf"):
             raise InputError(f"LBEN with ε = {eps}: expected a nonnegative finite number")
-        n, d, q = log_psi.shape[0], U.shape[-1], G.shape[0]
+        if log_psi.ndim != 1 or U.ndim != 2 or G.ndim != 2:
+            found = tuple(log_psi.shape), tuple(U.shape), tuple(G.shape)
+            raise InputError(
+                f"LBEN: log_psi, U, G have shapes {found}: expected (n,), (n, d), (q, n)"
+            )
+        n, d, q = log_psi.shape[0], U.shape[1], G.shape[0]
         shapes = {"U": (n, d), "G": (q, n), "V": (n, n), "S": (n, n), "b_z": (n,), "b_y": (q,)}
         for name, value in (("U", U), ("G", G), ("V", V), ("S", S), ("b_z", b_z), ("b_y", b_y)):
             if tuple(value.shape) != shapes[name]:

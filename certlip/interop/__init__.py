@@ -1,0 +1,26 @@
+"""Models of other code bases. To add a format: its file, a line here, a test row."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+
+from certlip.blocks import Network
+from certlip.errors import InputError
+from certlip.interop.semimondeq import read_semimondeq
+
+READERS: dict[str, Callable[[Path, dict[str, float]], Network]] = {"semimondeq": read_semimondeq}
+
+
+def convert(source: str | Path, format_name: str, values: dict[str, float]) -> Network:
+    """Reads `source`; `values` are the scalars that the format does not store (`--set m=20`).
+
+    Raises:
+        InputError: unknown format or scalar, or a file that is not of the format.
+    """
+    if format_name not in READERS:
+        near = difflib.get_close_matches(format_name, READERS, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(READERS)}"
+        raise InputError(f"--from {format_name!r}: no such format; {hint}")
+    return READERS[format_name](Path(source), values)

@@ -52,11 +52,20 @@ class SLLDense(LipschitzLayer):
         return x - 2.0 * (s * D) @ W.T
 
     def freeze(self) -> list[Block]:
+        """One residual block without the zero columns.
+
+        Raises:
+            InputError: a parameter is not finite. (With a NaN every T > 0 is false, and the layer
+                would freeze to the identity.)
+        """
         W, b, log_q = (p.detach().double().cpu() for p in (self.weight, self.bias, self.log_q))
-        T = sll_scaling(W, log_q.exp())
+        T = sll_scaling(W, (log_q - log_q.max()).exp())  # (9) depends on ratios of q only
+        for name, value in (("weight", W), ("bias", b), ("log_q", log_q), ("T", T)):
+            if not bool(torch.isfinite(value).all()):
+                raise InputError(f"SLL layer: {name} has an entry that is not finite")
         acts = T > 0  # a zero column of W never acts: it has no T⁻¹ and is dropped
         if not bool(acts.any()):
             acts[0] = True  # keep one, with D = 0, rather than an empty block
-        D = torch.where(T > 0, (1.0 - NUDGE) / T, 0.0)
+        D = torch.where(T > 0, (1.0 - NUDGE) / T.clamp_min(torch.finfo(T.dtype).tiny), 0.0)
         sigma = Sigma.of(self.activation, int(acts.sum()))
         return [Residual(W[:, acts].contiguous(), D[acts], b[acts], sigma)]

@@ -28,7 +28,9 @@ class Conditions:
         self.UU = mirrored(Ball(U) @ Ball(U.T))
 
     def well_posed(self, gam: np.ndarray, mu: float = 0.0) -> Ball:
-        """2Γ − ΓW − WᵀΓ − 2μΓ, the matrix of (3) with monotonicity margin μ in the Γ metric."""
+        """2Γ − ΓW − WᵀΓ − 2μΓ, the matrix of (3) with monotonicity margin μ ≥ 0 in the Γ metric."""
+        if not 0.0 <= mu < np.inf:
+            raise InputError(f"μ = {mu}: a monotonicity margin is nonnegative and finite")
         matrix = self._multiplied(_positive("gam", gam, self.n))
         if mu:
             matrix = matrix - _diagonal(Ball(2.0 * gam) * mu)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from certlip.blocks import Equilibrium, Network
-from certlip.errors import CertlipError, UnsupportedError
+from certlip.errors import CertlipError, InconclusiveError, UnsupportedError
 from certlip.linalg.rigorous import UpperBound
 from certlip.linalg.rigorous.bounds import product
 from certlip.lmi.proof import BlockProof
@@ -44,13 +44,17 @@ def prove(network: Network, *, lip: float | None = None) -> NetworkProof:
         raise UnsupportedError(
             f"a prescribed L needs one equilibrium block, this network has {len(implicit)}"
         )
-    proofs = []
+    proofs: list[BlockProof] = []
+    total = product([])
     for k, block in enumerate(network.blocks):
         if type(block) not in RULES:
             raise UnsupportedError(f"block {k} ({block.kind}) has no rule")
         options = {"lip": lip} if lip is not None and k in implicit else {}
         try:
             proofs.append(RULES[type(block)](block, **options))
+            total = product([proof.lip for proof in proofs])
         except CertlipError as error:
             raise type(error)(f"block {k} ({block.kind}): {error}") from None
-    return NetworkProof(tuple(proofs), product([proof.lip for proof in proofs]))
+        except (ArithmeticError, ValueError) as error:  # a bound that is no finite double
+            raise InconclusiveError(f"block {k} ({block.kind}): {error}") from None
+    return NetworkProof(tuple(proofs), total)

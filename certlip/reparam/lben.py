@@ -12,16 +12,21 @@ from torch import Tensor
 
 from certlip.blocks import Equilibrium
 from certlip.equilibrium import LBEN
-from certlip.errors import RejectedError
+from certlip.errors import InputError, RejectedError
 
 
 def lben_from_equilibrium(block: Equilibrium, lam: Tensor, lip: float) -> LBEN:
     """The LBEN with the function of `block`, for Λ = diag(lam), (n,) > 0, and L of (10).
 
     Raises:
+        InputError: Λ or L is not positive and finite. (W = 2 with λ = −1 satisfies (10).)
         RejectedError: ½(M + Mᵀ) has an eigenvalue below what rounding explains, so that (10) does
             not hold for these multipliers.
     """
+    if lam.shape != (block.n,) or not bool((torch.isfinite(lam) & (lam > 0)).all()):
+        raise InputError(f"lam: expected {block.n} positive finite numbers")
+    if not 0.0 < lip < float("inf"):
+        raise InputError(f"L = {lip}: expected a positive finite number")
     W, U, G = block.W, block.U, block.G
     lam_U = lam[:, None] * U
     eye = torch.eye(block.n, dtype=torch.float64)

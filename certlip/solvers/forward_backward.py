@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from certlip.blocks.activations import Sigma
-from certlip.solvers.base import EquilibriumSolver, Solution
+from certlip.solvers.base import EquilibriumSolver, Solution, checked_step
 
 
 class ForwardBackward(EquilibriumSolver):
@@ -27,7 +27,7 @@ class ForwardBackward(EquilibriumSolver):
         max_iter: int = 20000,
     ) -> None:
         super().__init__(W, sigma, tol=tol, max_iter=max_iter)
-        self.alpha = _contracting_step(W) if alpha is None else alpha
+        self.alpha = checked_step(_contracting_step(W) if alpha is None else alpha)
 
     def solve(self, c: Tensor, z0: Tensor | None = None) -> Solution:
         z = torch.zeros_like(c) if z0 is None else z0
@@ -59,4 +59,6 @@ def _contracting_step(W: Tensor) -> float:
     F = torch.eye(W.shape[0], dtype=W.dtype, device=W.device) - W
     mu = float(torch.linalg.eigvalsh((F + F.T) / 2)[0])
     ell = float(torch.linalg.matrix_norm(F, 2))
-    return mu / ell**2 if mu > 0 else 1.0 / ell
+    if mu > 0:
+        return mu / ell**2
+    return 1.0 / ell if ell > 0 else 1.0

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from certlip.solvers.base import EquilibriumSolver, Solution
 
@@ -24,6 +25,7 @@ class _ImplicitEquilibrium(torch.autograd.Function):
         return z.clone()
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor, None, None]:
         c, z = ctx.saved_tensors
         solver = ctx.solver

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from certlip.blocks.activations import Sigma
-from certlip.solvers.base import EquilibriumSolver, Solution
+from certlip.errors import InconclusiveError
+from certlip.solvers.base import EquilibriumSolver, Solution, checked_step
 
 CHECK_EVERY = 5  # iterations between two residuals, each of which costs a matrix product
 
@@ -30,9 +31,14 @@ class PeacemanRachford(EquilibriumSolver):
         max_iter: int = 2000,
     ) -> None:
         super().__init__(W, sigma, tol=tol, max_iter=max_iter)
-        self.alpha = default_step(W) if alpha is None else alpha
+        self.alpha = checked_step(default_step(W) if alpha is None else alpha)
         eye = torch.eye(W.shape[0], dtype=W.dtype, device=W.device)
-        self.V = torch.linalg.solve(eye + self.alpha * (eye - W), eye)
+        try:
+            self.V = torch.linalg.solve(eye + self.alpha * (eye - W), eye)
+        except torch.linalg.LinAlgError:
+            raise InconclusiveError(
+                f"I + {self.alpha:.3g}(I − W) is singular: W does not satisfy (3)"
+            ) from None
 
     def solve(self, c: Tensor, z0: Tensor | None = None) -> Solution:
         alpha, V = self.alpha, self.V
@@ -75,4 +81,5 @@ def default_step(W: Tensor) -> float:
     """α = 1/‖I − W‖ to within a factor: the resolvent then contracts in the stiff directions."""
     n = W.shape[0]
     frobenius = torch.linalg.matrix_norm(torch.eye(n, dtype=W.dtype, device=W.device) - W)
-    return float(min(1.0, (n**0.5) / float(frobenius)))
+    size = float(frobenius)
+    return min(1.0, n**0.5 / size) if 0.0 < size < float("inf") else 1.0

@@ -145,15 +145,17 @@ def radii(blocks, y, predicted, lips):
     np.fill_diagonal(bounds, 1.0)
     margins = y[np.arange(len(y)), predicted][:, None] - y
     margins[np.arange(len(y)), predicted] = np.inf
-    return (margins / bounds[predicted]).min(axis=1)
+    with np.errstate(divide="ignore"):
+        return (margins / bounds[predicted]).min(axis=1)
 
 
 def draft(rng, pairs, n=30, divisor=None, eps=("36/255", "0.01"), slack=1e-9):
     """A draft with true claims: radii from the margins of the guess, shrunk by `slack`."""
     blocks, proofs = [pair[0] for pair in pairs], [copy.deepcopy(pair[1]) for pair in pairs]
     kind, _, arrays = blocks[0]
-    width = {"normalize": "mean", "affine": "W", "residual": "D", "equilibrium": "U"}.get(kind)
-    d = arrays["W"].shape[0] if kind == "residual" else arrays[width].shape[-1]
+    axes = {"normalize": ("mean", 0), "affine": ("W", 1), "residual": ("W", 0)}
+    name, axis = axes.get(kind, ("U", 1))
+    d = arrays[name].shape[axis]
     stored = rng.normal(size=(n, d)) if divisor is None else rng.integers(0, 256, (n, d), np.uint8)
     x = stored if divisor is None else stored / divisor
     y, states = forward(blocks, x)

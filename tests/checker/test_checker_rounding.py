@@ -12,7 +12,7 @@ from certlip.checker.rounding import TINY, UNIT, dot, gamma, norm, over, total, 
 from certlip.checker.samples import SQRT2
 
 seeds = st.integers(0, 2**32 - 1)
-scales = st.sampled_from([0, -30, 30, -160, 150, -300])
+scales = st.sampled_from([0, -30, 30, -160, 120, -300])
 
 
 def exact(values):

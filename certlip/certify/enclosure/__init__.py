@@ -4,5 +4,5 @@ Whatever a block's output ŷ_k was computed by, ‖ŷ_k − f_k(ŷ_{k−1})‖ �
 ‖ŷ_K − f(x)‖ ≤ Σ_k (∏_{j>k} L_j) δ_k. One file per kind of block; the registry is `LOCAL`.
 """
 
-from certlip.certify.enclosure.network import Enclosure as Enclosure
 from certlip.certify.enclosure.network import Encloser as Encloser
+from certlip.certify.enclosure.network import Enclosure as Enclosure

@@ -13,14 +13,24 @@ from certlip.linalg.rigorous.rounding import TINY, U, gamma, norm_up, sum_up, up
 
 
 class Ball:
-    """An array `mid` with entrywise error bound `rad` (same shape, ≥ 0, or None when exact)."""
+    """An array `mid` with entrywise error bound `rad` (same shape, ≥ 0, or None when exact).
+
+    Where `mid` has overflowed, the ball holds every number: its radius is infinite there.
+
+    Raises:
+        ValueError: a radius of another shape or below zero, or numbers that are no doubles.
+    """
 
     __array_ufunc__ = None  # numpy must not take over `array @ ball`
     __slots__ = ("mid", "rad")
 
     def __init__(self, mid: np.ndarray, rad: np.ndarray | None = None) -> None:
-        self.mid = np.asarray(mid, dtype=np.float64)
-        self.rad = rad
+        self.mid = _doubles(mid)
+        self.rad = None if rad is None else np.asarray(rad, dtype=np.float64)
+        if self.rad is not None and self.rad.shape != self.mid.shape:
+            raise ValueError(f"radius of shape {self.rad.shape} for a ball of {self.mid.shape}")
+        if self.rad is not None and (self.rad < 0.0).any():
+            raise ValueError(f"radius {self.rad.min()}: expected ≥ 0")
 
     @property
     def T(self) -> Ball:
@@ -40,11 +50,12 @@ class Ball:
     def __neg__(self) -> Ball:
         return Ball(-self.mid, self.rad)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def __add__(self, other) -> Ball:
         other = as_ball(other)
         mid = self.mid + other.mid
         # fl(a+b) errs by ≤ u|fl(a+b)|, and not at all where that underflows
-        return Ball(mid, _plus(self.rad, other.rad, up(U * np.abs(mid))))
+        return _ball(mid, _plus(self.rad, other.rad, up(U * np.abs(mid))))
 
     def __sub__(self, other) -> Ball:
         return self + (-as_ball(other))
@@ -54,6 +65,7 @@ class Ball:
 
     __radd__ = __add__
 
+    @np.errstate(over="ignore", invalid="ignore")
     def __mul__(self, other) -> Ball:
         """Entrywise product with broadcasting."""
         other = as_ball(other)
@@ -65,31 +77,39 @@ class Ball:
             rad = _plus(rad, _times(self.rad, np.abs(other.mid)))
         if other.rad is not None:  # (|a| + r_a) r_b
             rad = _plus(rad, _times(magnitude(self), other.rad))
-        return Ball(mid, rad)
+        return _ball(mid, rad)
 
     __rmul__ = __mul__
 
+    @np.errstate(over="ignore", invalid="ignore", divide="ignore")
     def __truediv__(self, divisor: float | np.ndarray) -> Ball:
         """Entrywise division by exact nonzero doubles."""
+        if isinstance(divisor, Ball):
+            return NotImplemented
+        divisor = _doubles(divisor)
         mid = self.mid / divisor
         rad = up(U * np.abs(mid)) + TINY
         if self.rad is not None:
             rad = _plus(rad, up(self.rad / np.abs(divisor)) + TINY)
-        return Ball(mid, rad)
+        return _ball(mid, rad)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def __matmul__(self, other) -> Ball:
         """Matrix product; |fl(AB) − AB| ≤ γ_k |A||B| + k·η for dot products of length k in any order."""
         other = as_ball(other)
         k = self.mid.shape[-1]
         mid = self.mid @ other.mid
         # γ_k|A||B| + r_A|B| + (|A| + r_A) r_B in one or two products of nonnegative matrices
-        left = np.abs(self.mid) * gamma(k)
-        left = up(left) if self.rad is None else up(up(left) + self.rad)
+        # (γ_k|A| may underflow to zero where A is denormal, and |B| be large: zero only where A is)
+        size = np.abs(self.mid)
+        left = np.where(size == 0.0, 0.0, np.nextafter(size * gamma(k), np.inf))
+        if self.rad is not None:
+            left = up(left + self.rad)
         rad = left @ np.abs(other.mid)
         if other.rad is not None:
             rad = up(rad + magnitude(self) @ other.rad)
         # the radius itself was a dot product of length k (+1 sum): inflate it by its own error
-        return Ball(mid, up(rad * (1.0 + 2.0 * gamma(k + 2))) + TINY)
+        return _ball(mid, up(rad * (1.0 + 2.0 * gamma(k + 2))) + TINY)
 
     def __rmatmul__(self, other) -> Ball:
         return as_ball(other) @ self
@@ -106,7 +126,7 @@ class Ball:
 
 def as_ball(value) -> Ball:
     """A ball of radius zero around an exact array or number."""
-    return value if isinstance(value, Ball) else Ball(np.asarray(value, dtype=np.float64))
+    return value if isinstance(value, Ball) else Ball(value)
 
 
 def magnitude(ball: Ball) -> np.ndarray:
@@ -128,6 +148,26 @@ def mirrored(ball: Ball) -> Ball:
 def norm2_of_radius(rad: np.ndarray | None) -> float:
     """r ≥ ‖R‖₂ for a symmetric nonnegative R: its largest row sum, rounded up."""
     return 0.0 if rad is None else float(np.max(sum_up(rad)))
+
+
+def _ball(mid: np.ndarray, rad: np.ndarray) -> Ball:
+    """A computed ball. A sum that overflowed says nothing, while its a-priori bound may be finite."""
+    return Ball(mid, np.where(np.isfinite(mid), rad, np.inf))
+
+
+def _doubles(value) -> np.ndarray:
+    """The numbers as float64, if that is exact."""
+    array = np.asarray(value)
+    if array.dtype == np.float64:
+        return array
+    whole = array.dtype.kind in "biu" and (array.size == 0 or _largest(array) <= 2**53)
+    if not (whole or array.dtype in (np.float32, np.float16)):
+        raise ValueError(f"{array.dtype} values: expected numbers that are exact as float64")
+    return array.astype(np.float64)
+
+
+def _largest(array: np.ndarray) -> int:
+    return max(abs(int(array.min())), abs(int(array.max())))
 
 
 def _plus(*parts: np.ndarray | None) -> np.ndarray:

@@ -20,9 +20,12 @@ class UpperBound:
     def __post_init__(self) -> None:
         if not (isinstance(self.value, float) and 0.0 <= self.value < math.inf):
             raise ValueError(f"an upper bound is a finite float ≥ 0, got {self.value!r}")
+        object.__setattr__(self, "value", _plain(self.value))
 
     def __mul__(self, other: UpperBound) -> UpperBound:
         """The product, rounded up: the Lipschitz bound of a composition (exact when representable)."""
+        if not isinstance(other, UpperBound):  # a lower bound would make the product no bound
+            return NotImplemented
         product = self.value * other.value
         exact = Fraction(self.value) * Fraction(other.value)
         if not math.isfinite(product):
@@ -44,9 +47,15 @@ class LowerBound:
     def __post_init__(self) -> None:
         if not (isinstance(self.value, float) and 0.0 <= self.value < math.inf):
             raise ValueError(f"a lower bound is a finite float ≥ 0, got {self.value!r}")
+        object.__setattr__(self, "value", _plain(self.value))
 
     def __str__(self) -> str:
         return repr(self.value)
+
+
+def _plain(value: float) -> float:
+    """A Python float (the repr of NumPy's cannot be read back) without a negative zero."""
+    return float(value) + 0.0
 
 
 SQRT2 = UpperBound(math.nextafter(math.sqrt(2.0), math.inf))

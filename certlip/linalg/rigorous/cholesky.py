@@ -17,6 +17,7 @@ from certlip.linalg.rigorous.ball import Ball, norm2_of_radius
 from certlip.linalg.rigorous.rounding import TINY, U, down, sum_up, up
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def is_positive_definite(ball: Ball, *, slack: float = 1.0) -> bool:
     """True only if every symmetric matrix in the ball is positive definite. False says nothing.
 
@@ -24,8 +25,15 @@ def is_positive_definite(ball: Ball, *, slack: float = 1.0) -> bool:
         ball: (n, n), midpoint and radius exactly symmetric.
         slack: Factor ≥ 1 on every allowance for rounding. A producer that proves with slack 2
             leaves room for a checker that rounds in another order.
+
+    Raises:
+        ValueError: slack below 1, or a ball that is not of square matrices.
     """
+    if not 1.0 <= slack < math.inf:
+        raise ValueError(f"slack = {slack}: expected a finite number ≥ 1")
     S, R = ball.mid, ball.radius()
+    if S.ndim != 2 or S.shape[0] != S.shape[1]:
+        raise ValueError(f"a matrix of shape {S.shape}: expected a square one")
     n = S.shape[0]
     if n == 0:
         return True
@@ -59,22 +67,26 @@ def _balanced(S: np.ndarray, R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Multipliers of very different size would otherwise lose the small ones to the trace in c.
     """
-    exponent = -np.round(np.log2(np.diag(S)) / 2.0)
-    D = np.exp2(np.clip(exponent, -400.0, 400.0))
+    exponent = np.clip(-np.round(np.log2(np.diag(S)) / 2.0), -400.0, 400.0)
+    D = np.ldexp(1.0, exponent.astype(np.int32))  # exact, as exp2 need not be
     scale = D[:, None] * D[None, :]
     # exact unless a product is subnormal: TINY covers that
     return S * scale, up(R * scale) + TINY
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def negative_direction(ball: Ball) -> tuple[np.ndarray, float] | None:
     """A vector x and a proven upper bound of xᵀXx < 0 for every X in the ball: refutes X ⪰ 0.
 
     `None` if none was found, which says nothing.
     """
     S = ball.mid
-    if not np.isfinite(S).all():
+    if S.size == 0 or not np.isfinite(S).all():
         return None
-    _, vectors = np.linalg.eigh(S)
+    try:
+        _, vectors = np.linalg.eigh(S)
+    except np.linalg.LinAlgError:
+        return None
     x = vectors[:, 0]
     form = Ball(x[None, :]) @ ball @ Ball(x[:, None])
     largest = float(form.mid[0, 0]) + float(form.radius()[0, 0])

@@ -35,12 +35,14 @@ def gamma(k: int) -> float:
     return math.nextafter(ku / math.nextafter(1.0 - ku, 0.0), math.inf)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def sum_up(x: np.ndarray, axis: int = -1) -> np.ndarray:
     """Upper bound of the sum of nonnegative entries along one axis: fl(Σ)(1 + (k+2)u), rounded up."""
     k = x.shape[axis]
     return up(np.sum(x, axis=axis) * (1.0 + (k + 2) * 2.0 * U))
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def norm_up(x: np.ndarray, axis: int = -1) -> np.ndarray:
     """Upper bound of the Euclidean norm along one axis, for entries of any sign."""
     squares = up(x * x) + TINY  # +TINY: a square may underflow

@@ -15,7 +15,7 @@ import numpy as np
 from certlip.linalg.rigorous.ball import Ball, as_ball, magnitude, mirrored
 from certlip.linalg.rigorous.bounds import UpperBound
 from certlip.linalg.rigorous.cholesky import is_positive_definite
-from certlip.linalg.rigorous.rounding import norm_up, sum_up, up
+from certlip.linalg.rigorous.rounding import TINY, norm_up, sum_up, up
 
 LARGEST_GRAM = 8192  # above this order only the row-and-column-sum bound is tried
 
@@ -28,25 +28,54 @@ def spectral_norm(A: np.ndarray | Ball, *, slack: float = 1.0) -> UpperBound:
         slack: Factor ≥ 1 on every allowance for rounding.
 
     Raises:
-        ValueError: an entry is not finite.
+        ValueError: not a matrix, an entry is not finite, or no double bounds the norm.
     """
     ball = as_ball(A)
+    if ball.mid.ndim != 2:
+        raise ValueError(f"spectral norm of an array of shape {ball.shape}: expected a matrix")
     size = magnitude(ball)
     if not np.isfinite(size).all():
         raise ValueError("spectral norm of a matrix with a non-finite entry")
-    if size.size == 0:
+    if not size.any():
         return UpperBound(0.0)
+    # entries of about 1, by a power of two: squares far from overflow and underflow
+    exponent = min(max(math.frexp(float(size.max()))[1], -1000), 1000)
+    bound = _scaled_norm(_times_power(ball, -exponent), slack)
+    return UpperBound(_times_power_up(bound, exponent))
+
+
+def _scaled_norm(ball: Ball, slack: float) -> float:
+    size = magnitude(ball)
     product = UpperBound(_largest_sum(size, axis=1)) * UpperBound(_largest_sum(size, axis=0))
     best = min(_sqrt_up(product.value), float(norm_up(size.ravel())))
     if min(ball.shape) > LARGEST_GRAM:
-        return UpperBound(best)
+        return best
     # ‖X‖ ≤ ‖mid‖ + ‖R‖_F
     extra = 0.0 if ball.rad is None else float(norm_up(ball.rad.ravel()))
     mid = ball.mid if ball.mid.shape[0] <= ball.mid.shape[1] else ball.mid.T
     tau = _gram_bound(mid, slack)
     if tau is not None:
         best = min(best, math.nextafter(tau + extra, math.inf) if extra else tau)
-    return UpperBound(best)
+    return best
+
+
+def _times_power(ball: Ball, exponent: int) -> Ball:
+    """The ball times 2^exponent: exact unless an entry underflows, which the radius then covers."""
+    mid = np.ldexp(ball.mid, exponent)
+    exact = np.array_equal(np.ldexp(mid, -exponent), ball.mid)
+    if ball.rad is None and exact:
+        return Ball(mid)
+    return Ball(mid, up(np.ldexp(ball.radius(), exponent)) + TINY)
+
+
+def _times_power_up(bound: float, exponent: int) -> float:
+    """bound · 2^exponent, rounded up."""
+    try:
+        product = math.ldexp(bound, exponent)
+    except OverflowError:
+        raise ValueError(f"spectral norm of about {bound:.3g}·2^{exponent} overflows") from None
+    exact = Fraction(bound) * Fraction(2) ** exponent
+    return product if Fraction(product) >= exact else math.nextafter(product, math.inf)
 
 
 def _largest_sum(size: np.ndarray, axis: int) -> float:
@@ -63,18 +92,17 @@ def _sqrt_up(x: float) -> float:
 
 def _gram_bound(A: np.ndarray, slack: float) -> float | None:
     """The smallest τ of a short ladder with τ²I − AAᵀ ≻ 0 proven, for A (m, n), m ≤ n."""
-    guess = float(np.linalg.norm(A, 2))
+    try:
+        guess = float(np.linalg.norm(A, 2))
+    except np.linalg.LinAlgError:
+        return None
     if not 0.0 < guess < math.inf:
         return None
-    # an exact scaling by a power of two keeps squares far from overflow and underflow
-    scale = 2.0 ** -round(math.log2(guess))
-    A = A * scale if 1e-100 < guess < 1e100 else A
     gram = mirrored(Ball(A) @ Ball(A.T))
-    m = A.shape[0]
-    factor = scale if 1e-100 < guess < 1e100 else 1.0
+    eye = np.eye(A.shape[0])
     for exponent in range(-15, -2):
-        tau = guess * factor * (1.0 + 10.0**exponent)
+        tau = guess * (1.0 + 10.0**exponent)
         square = math.nextafter(tau * tau, 0.0)
-        if is_positive_definite(Ball(square * np.eye(m)) - gram, slack=slack):
-            return tau / factor  # exact: factor is a power of two
+        if is_positive_definite(Ball(square * eye) - gram, slack=slack):
+            return tau
     return None

@@ -41,7 +41,7 @@ def prove_equilibrium(block: Equilibrium, *, lip: float | None = None) -> Equili
     start = time.perf_counter()
     guess = multipliers(block)
     conditions = Conditions(block)
-    mu = _monotonicity(conditions, guess)
+    mu = monotonicity(conditions, guess)
     proven = _smallest_lipschitz(conditions, guess, lip)
     return EquilibriumProof(
         "equilibrium",
@@ -58,11 +58,13 @@ def prove_equilibrium(block: Equilibrium, *, lip: float | None = None) -> Equili
     )
 
 
-def _monotonicity(conditions: Conditions, guess: Multipliers) -> LowerBound:
+def monotonicity(conditions: Conditions, guess: Multipliers) -> LowerBound:
     """A large μ > 0 for which 2Γ − ΓW − WᵀΓ ⪰ 2μΓ is proven: (3)."""
     root = 1.0 / np.sqrt(guess.gam)
     matrix = conditions.well_posed(guess.gam)
     scaled = root[:, None] * matrix.mid * root[None, :]
+    if not np.isfinite(scaled).all():
+        raise InconclusiveError(f"(3) overflows with Γ of {guess.family}")
     estimate = float(np.linalg.eigvalsh(scaled)[0]) / 2.0
     if estimate > 0.0:
         for share in (0.999, 0.9, 0.5, 0.1, 0.01):
@@ -89,6 +91,7 @@ def _smallest_lipschitz(conditions: Conditions, guess: Multipliers, lip: float |
         )
         raise InconclusiveError(f"(10) with L = {lip!r} is neither proven nor refuted")
     candidates = [guess.lip * (1.0 + delta) for delta in LADDER]
+    candidates = [float(candidate) for candidate in candidates if candidate < np.inf]
     low, high = 0, len(candidates)
     while low < high:  # more L only helps: bisect over the ladder
         middle = (low + high) // 2

@@ -7,16 +7,23 @@ import time
 from fractions import Fraction
 
 from certlip.blocks import Activation, Affine, Normalize
+from certlip.errors import InconclusiveError
 from certlip.linalg.rigorous import UpperBound, spectral_norm
 from certlip.lmi.proof import BlockProof
 from certlip.lmi.slack import SLACK
 
 
 def prove_normalize(block: Normalize) -> BlockProof:
-    """L = max 1/std, rounded up."""
+    """L = max 1/std, rounded up.
+
+    Raises:
+        InconclusiveError: 1/std overflows.
+    """
     start = time.perf_counter()
     smallest = float(block.std.min())
     lip = 1.0 / smallest
+    if lip == math.inf:
+        raise InconclusiveError(f"std = {smallest}: 1/std is above the largest double")
     if Fraction(lip) * Fraction(smallest) < 1:
         lip = math.nextafter(lip, math.inf)
     return BlockProof("diagonal", UpperBound(lip), lip, time.perf_counter() - start)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
@@ -41,8 +42,12 @@ def prove_residual(block: Residual) -> ResidualProof:
         bound = Ball(D) * (Ball(np.ones(1)) + delta)
         return mirrored(Ball(np.diag(bound.mid), np.diag(bound.radius())) - scaled)
 
-    for delta in DELTAS:
-        if WW is None or is_positive_definite(matrix(delta), slack=SLACK):
+    def holds(delta: float) -> bool:
+        return WW is None or is_positive_definite(matrix(delta), slack=SLACK)
+
+    for rung, found in enumerate(DELTAS):
+        if holds(found):
+            delta = _refined(DELTAS[max(rung - 1, 0)], found, holds)
             return ResidualProof(
                 "residual",
                 _lipschitz(delta),
@@ -55,6 +60,14 @@ def prove_residual(block: Residual) -> ResidualProof:
     if negative_direction(matrix(DELTAS[-1])) is not None:
         raise RejectedError(f"D WᵀW D ⪯ {1 + DELTAS[-1]:g}·D does not hold: D is far too large")
     raise InconclusiveError("D WᵀW D ⪯ D is neither proven nor refuted in double precision")
+
+
+def _refined(low: float, high: float, holds: Callable[[float], bool]) -> float:
+    """A smaller proven δ between two rungs, where it matters: to 0.1 % of the rule's best L."""
+    while high - low > 1e-3 * (low + 1e-3):
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high
 
 
 def _lipschitz(delta: float) -> UpperBound:

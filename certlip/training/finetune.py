@@ -1,0 +1,122 @@
+"""Fine-tuning as an LBEN: the same function and the same Lipschitz bound to begin with, then small steps.
+
+Every parameter is free and the bound holds at every step by construction of (7); what is kept is proven
+on its frozen numbers. An epoch only replaces the best one if it is nowhere worse on the validation split:
+not in natural accuracy and not in certified accuracy at any ε.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from certlip.blocks import Network, save
+from certlip.data import Dataset
+from certlip.errors import InconclusiveError
+from certlip.layers.base import NUDGE
+from certlip.reparam import reparametrize
+from certlip.reparam.network import Reparametrized
+from certlip.solvers import Evaluator
+from certlip.training.loop import Progress, fit, history_entry, validated
+from certlip.training.recipe import Settings
+from certlip.training.train import certified_score
+
+
+class _Module(nn.Module):
+    """Fixed blocks, the LBEN, fixed blocks, as one torch module on raw inputs."""
+
+    def __init__(self, parts: Reparametrized, device: str) -> None:
+        super().__init__()
+        self.lben = parts.lben.to(device)
+        self.before = Evaluator(Network(parts.before), device=device) if parts.before else None
+        self.after = Evaluator(Network(parts.after), device=device) if parts.after else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.before is not None:
+            x = self.before(x)
+        y = self.lben(x)
+        solution = self.lben.last_solution
+        if solution is not None and not solution.converged:
+            raise InconclusiveError(
+                f"the equilibrium did not converge in {solution.iterations} iterations "
+                f"(residual {float(solution.residual.max()):.2g}); a smaller --lr keeps it close to "
+                "the explicit network"
+            )
+        return y if self.after is None else self.after(y)
+
+
+def finetune(
+    network: Network,
+    data: Dataset,
+    validation: Dataset,
+    settings: Settings,
+    out: Path,
+    *,
+    resume: bool = False,
+    device: str = "cpu",
+    on_epoch: Callable[[Progress], None] | None = None,
+) -> Network:
+    """Reparametrizes `network` as an LBEN, fine-tunes it in float64 and writes `out/model.pt`.
+
+    `out/reparametrized.pt` is the network before the first step: the function of the origin to
+    rounding. Fine-tuning itself starts with ε = 10⁻⁹ in (7), which leaves the proof room.
+
+    Raises:
+        UnsupportedError, RejectedError: the network cannot be reparametrized.
+        InconclusiveError: the equilibrium did not converge, or nothing could be proven.
+    """
+    parts = reparametrize(network)
+    exact = parts.freeze()
+    save(Network(exact.blocks, network.history), out / "reparametrized.pt")
+    parts.lben.eps = NUDGE
+    torch.manual_seed(settings.seed)
+    module = _Module(parts, device)
+    start = parts.freeze()
+    before = validated(start, validation)
+    if not before["proven"]:
+        raise InconclusiveError(f"the reparametrized model cannot be proven: {before['reason']}")
+
+    def score(row: dict[str, Any]) -> float:
+        worse = row["natural"] < before["natural"] or any(
+            row["certified"][eps] < value for eps, value in before["certified"].items()
+        )
+        return -math.inf if worse else certified_score(row)
+
+    key: dict[str, Any] = {
+        "step": "finetune",
+        "origin": network.sha256(),
+        "data": data.sha256(),
+        "settings": settings.__dict__,
+    }
+    best, metrics = fit(
+        module,
+        parts.freeze,
+        data,
+        validation,
+        settings,
+        out,
+        key=key,
+        resume=resume,
+        evaluate_every=1,
+        score=score,
+        start=(start, score(before)),
+        device=device,
+        on_epoch=on_epoch,
+    )
+    kept = [m["epoch"] for m in metrics if m.get("proven") and score(m) > score(before)]
+    entry = history_entry(
+        "finetune",
+        settings,
+        dataset=data.name,
+        data_sha256=data.sha256(),
+        origin=network.sha256(),
+        epochs_not_worse=kept,
+    )
+    best = Network(best.blocks, [*network.history, entry])
+    save(best, out / "model.pt")
+    return best

@@ -1,0 +1,83 @@
+"""`certlip certify`: certified accuracy and a certified radius for every sample."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from certlip.errors import InputError
+from certlip_cli.options import (
+    EPS,
+    DataDir,
+    DatasetName,
+    EpsOption,
+    Limit,
+    ModelPath,
+    Split,
+    read_data,
+    read_model,
+)
+from certlip_cli.session import Session, command
+
+
+def certify(
+    session: Session,
+    model: ModelPath,
+    dataset: DatasetName,
+    data_dir: DataDir = None,
+    split: Split = "test",
+    limit: Limit = None,
+    norm: Annotated[str, typer.Option(help="l2.")] = "l2",
+    eps: EpsOption = EPS,
+    semantics: Annotated[str, typer.Option(help="real.")] = "real",
+    report: Annotated[Path | None, typer.Option(help="Folder for JSON and HTML.")] = None,
+    certificate: Annotated[Path | None, typer.Option(help="FILE.certlip to write.")] = None,
+    fail_under: Annotated[str | None, typer.Option(help='Gates: "36/255=0.55".')] = None,
+    falsify: Annotated[int, typer.Option(help="Certified points to attack; 0: none.")] = 16,
+    steps: Annotated[int, typer.Option(help="Steps of the attack.")] = 20,
+    restarts: Annotated[int, typer.Option(help="Restarts of the attack.")] = 2,
+) -> int:
+    """Certify a model on a dataset: radii that no perturbation can break, proven."""
+    from certlip.certify import parse_eps
+    from certlip.report.terminal import blocks_table, certify_table
+    from certlip_cli.certifying import certify_run, parse_gates
+
+    for option, value, known in (("norm", norm, "l2"), ("semantics", semantics, "real")):
+        if value != known:
+            raise InputError(f"--{option} {value}: expected {known}")
+    for option, value, low in (("falsify", falsify, 0), ("steps", steps, 1)):
+        if value < low:
+            raise InputError(f"--{option} {value}: expected at least {low}")
+    if restarts < 1:
+        raise InputError(f"--restarts {restarts}: expected at least 1")
+    values, gates = parse_eps(eps), parse_gates(fail_under)
+    session.prepare_torch()
+    network = read_model(model)
+    data = read_data(dataset, data_dir, split, limit)
+    run = certify_run(
+        session,
+        network,
+        str(model),
+        data,
+        values,
+        gates=gates,
+        limit=limit,
+        attacked=falsify,
+        steps=steps,
+        restarts=restarts,
+        report=report,
+        certificate=certificate,
+    )
+    session.say(blocks_table(run.document["model"]["blocks"]))
+    session.say(certify_table(run.document))
+    for path in (report and report / "report.html", certificate):
+        if path is not None:
+            session.say(f"wrote {path}")
+    session.emit(run.document)
+    return run.code
+
+
+def register(app: typer.Typer) -> None:
+    command(app, "certify")(certify)

@@ -1,0 +1,65 @@
+"""`certlip check-lmi`: conditions (3), (4), (10) of every block, proven on the stored numbers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from certlip.errors import InputError
+from certlip_cli.options import ModelPath, read_model
+from certlip_cli.session import Session, command
+
+METHODS = ("analytic",)
+
+
+def check_lmi(
+    session: Session,
+    model: ModelPath,
+    condition: Annotated[str, typer.Option(help="Out of 3, 4, 10.")] = "3,10",
+    lipschitz: Annotated[float | None, typer.Option(help="Prove exactly this L.")] = None,
+    method: Annotated[str, typer.Option(help="How multipliers are found.")] = "analytic",
+) -> int:
+    """Check the Lipschitz conditions of each block and prove the result rigorously."""
+    from certlip._version import __version__
+    from certlip.lmi.check import check, exit_code
+    from certlip.report.terminal import proof_table
+
+    for name in method.split(","):
+        if name.strip() not in METHODS:
+            raise InputError(f"--method {name!r}: expected some of {', '.join(METHODS)}")
+    session.prepare_torch()
+    network = read_model(model)
+    wanted = [part.strip() for part in condition.split(",")]
+    with session.console.status("proving"):
+        rows, bound = check(network, wanted, lip=lipschitz)
+    code = exit_code(rows)
+    session.say(proof_table(rows))
+    for row in rows:
+        if "reason" in row:
+            session.say(f"{row['name']}, condition {row['condition']}: {row['reason']}")
+    if bound is not None:
+        session.say(f"network: L ≤ {bound} from raw inputs to logits, proven")
+    session.emit(
+        {
+            "schema": "certlip/check-lmi/1",
+            "certlip": __version__,
+            "model": {"path": str(model), "sha256": network.sha256()},
+            "settings": {
+                "seed": session.seed,
+                "device": session.device,
+                "dtype": "float64",
+                "conditions": wanted,
+                "methods": [name.strip() for name in method.split(",")],
+            },
+            "blocks": rows,
+            "lipschitz_upper": None if bound is None else str(bound),
+            "status": "done",
+            "exit_code": code,
+        }
+    )
+    return code
+
+
+def register(app: typer.Typer) -> None:
+    command(app, "check-lmi")(check_lmi)

@@ -1,0 +1,45 @@
+"""`certlip convert`: models of other code bases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from certlip_cli.options import read_pairs
+from certlip_cli.session import Session, command
+
+
+def convert(
+    session: Session,
+    source: Annotated[Path, typer.Argument(help="The foreign file.", metavar="SOURCE")],
+    format_name: Annotated[str, typer.Option("--from", help="Its format: semimondeq.")],
+    out: Annotated[Path, typer.Option("--out", help="model.pt or model.safetensors to write.")],
+    values: Annotated[
+        list[str] | None, typer.Option("--set", help="NAME=NUMBER the format does not store.")
+    ] = None,
+) -> int:
+    """Convert a trained model of another code base; the function is kept exactly."""
+    from certlip._version import __version__
+    from certlip.blocks import save
+    from certlip.interop import convert as read
+
+    session.prepare_torch()
+    network = read(source, format_name, read_pairs(values))
+    save(network, out)
+    session.say(f"{out}: {', '.join(block.kind for block in network.blocks)}")
+    session.say(f"function sha256 {network.sha256()}")
+    session.emit(
+        {
+            "schema": "certlip/convert/1",
+            "certlip": __version__,
+            "source": str(source),
+            "model": {"path": str(out), "sha256": network.sha256()},
+        }
+    )
+    return 0
+
+
+def register(app: typer.Typer) -> None:
+    command(app, "convert")(convert)

@@ -1,0 +1,91 @@
+"""`certlip doctor`: what this machine can do."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.table import Table
+
+from certlip_cli.options import DataDir
+from certlip_cli.session import Session, command
+
+PACKAGES = ("torch", "numpy", "scipy", "safetensors", "scikit-learn", "matplotlib", "jinja2")
+SOLVERS = ("cvxpy", "clarabel", "scs", "mosek")
+
+
+def doctor(session: Session, data_dir: DataDir = None) -> int:
+    """Report versions, devices, solvers, the MOSEK licence and dataset folders."""
+    import torch
+
+    from certlip import data
+    from certlip._version import __version__
+
+    folder = data_dir or os.environ.get("CERTLIP_DATA_DIR")
+    session.prepare_torch()
+    facts: dict[str, Any] = {
+        "certlip": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "torch threads": torch.get_num_threads(),
+        "device": session.device,
+        "cuda": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "packages": {name: _version(name) for name in PACKAGES},
+        "solvers": {name: _version(name) for name in SOLVERS},
+        "mosek licence": _mosek_licence(),
+        "datasets": {name: _dataset(name, folder) for name in data.READERS},
+    }
+    table = Table("what", "value", title="certlip doctor")
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            for name, part in value.items():
+                table.add_row(f"{key}: {name}", "not installed" if part is None else str(part))
+        else:
+            table.add_row(
+                key, ", ".join(value) or "none" if isinstance(value, list) else str(value)
+            )
+    session.say(table)
+    session.emit({"schema": "certlip/doctor/1", **facts})
+    return 0
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _mosek_licence() -> str:
+    if importlib.util.find_spec("mosek") is None:
+        return "no (mosek is not installed: pip install 'certlip[mosek]')"
+    import mosek  # type: ignore[import-not-found]
+
+    try:
+        with mosek.Env() as environment:
+            environment.checkoutlicense(mosek.feature.pton)
+        return "yes"
+    except mosek.Error as error:
+        return f"no ({str(error).splitlines()[0]})"
+
+
+def _dataset(name: str, folder: str | Path | None) -> str:
+    from certlip import data
+    from certlip.errors import InputError
+
+    if name == "npz":
+        return "give the path as npz:PATH"
+    try:
+        return f"{len(data.load(name, split='test', data_dir=folder)):,} test samples"
+    except InputError as error:
+        return str(error)
+
+
+def register(app: typer.Typer) -> None:
+    command(app, "doctor")(doctor)

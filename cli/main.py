@@ -1,0 +1,101 @@
+"""The entry point `certlip`: registers the commands and turns errors into one line and an exit code.
+
+0 holds / done · 1 does not hold · 2 wrong input · 3 inconclusive · 4 internal error · 5 unsound ·
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from certlip import __version__
+from certlip.errors import CertlipError
+
+app = typer.Typer(
+    name="certlip",
+    help="Train, convert and certify Lipschitz-bounded networks and deep equilibrium models.",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    epilog=(
+        "Exit codes: 0 holds / done, 1 does not hold, 2 wrong usage or input, 3 inconclusive, "
+        "4 internal error, 5 unsound, 130 interrupted."
+    ),
+)
+
+COMMANDS = (
+    "demo",
+    "train",
+    "finetune",
+    "check_lmi",
+    "certify",
+    "verify",
+    "inspect",
+    "convert",
+    "doctor",
+)
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"certlip {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    del version
+
+
+for _name in COMMANDS:
+    importlib.import_module(f"certlip_cli.{_name}").register(app)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command line and returns its exit code; never raises."""
+    debug = "--debug" in arguments
+    try:
+        result = typer.main.get_command(app).main(list(arguments), "certlip", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except CertlipError as error:
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _fail("interrupted; what was done is kept, --resume goes on", 130)
+    except (SystemExit, typer.Exit) as stop:
+        code = getattr(stop, "exit_code", None) or getattr(stop, "code", 0)
+        return code if isinstance(code, int) else 2
+    except Exception as error:
+        if hasattr(error, "format_message"):  # the parser's usage errors
+            return _fail(error.format_message(), 2)  # type: ignore[attr-defined]
+        if type(error).__name__ == "Abort":
+            return _fail("interrupted", 130)
+        if debug:
+            traceback.print_exc()
+        hint = "" if debug else "; --debug shows where"
+        return _fail(f"internal error: {type(error).__name__}: {error}{hint}", 4)
+
+
+def _fail(message: str, code: int) -> int:
+    line = " ".join(message.split())
+    print(f"certlip: {line}", file=sys.stderr)
+    return code
+
+
+def main() -> None:
+    """Console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Options that several commands take, and how their values are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from certlip.errors import InputError
+
+if TYPE_CHECKING:
+    from certlip.blocks import Network
+    from certlip.data import Dataset
+
+ModelPath = Annotated[Path, typer.Argument(help="model.pt or model.safetensors", metavar="MODEL")]
+DatasetName = Annotated[str, typer.Option("--dataset", help="digits, mnist or npz:PATH.")]
+OptionalDataset = Annotated[
+    str | None, typer.Option("--dataset", help="digits, mnist or npz:PATH.")
+]
+DataDir = Annotated[Path | None, typer.Option(help="Where the dataset's own files lie.")]
+Split = Annotated[str, typer.Option(help="Which split of the dataset.")]
+Limit = Annotated[int | None, typer.Option(help="Only the first N samples.")]
+OutDir = Annotated[Path, typer.Option("--out", help="Folder for what is written.")]
+EPS = "36/255,72/255,108/255,1"
+EpsOption = Annotated[str, typer.Option("--eps", help="Radii in raw input units.")]
+
+
+def read_model(path: Path) -> Network:
+    """The network of a model file.
+
+    Raises:
+        InputError: not a file certlip reads.
+    """
+    from certlip.blocks import load
+
+    if path.suffix == ".mat":
+        raise InputError(
+            f"{path}: a MATLAB file; convert it first: "
+            "certlip convert FILE --from semimondeq --set m=20 --out model.pt"
+        )
+    return load(path)
+
+
+def read_data(name: str, data_dir: Path | None, split: str, limit: int | None) -> Dataset:
+    """One split of a dataset."""
+    from certlip import data
+
+    return data.load(name, split=split, data_dir=data_dir, limit=limit)
+
+
+def read_pairs(values: list[str] | None) -> dict[str, float]:
+    """`--set name=number`, several times.
+
+    Raises:
+        InputError: not of that form, or a name twice.
+    """
+    pairs: dict[str, float] = {}
+    for value in values or []:
+        name, equals, number = value.partition("=")
+        try:
+            parsed = float(number)
+        except ValueError:
+            parsed = float("nan")
+        if not equals or not name or parsed != parsed or name in pairs:
+            raise InputError(f"--set {value!r}: expected NAME=NUMBER, each name once")
+        pairs[name] = parsed
+    return pairs

@@ -1,0 +1,160 @@
+"""What every command shares: seed, device, threads, verbosity, and where output goes.
+
+Human output goes to stderr; with `--json` exactly one document goes to stdout.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from certlip.errors import InputError
+
+Seed = Annotated[int, typer.Option(help="Seed of everything random.", show_default=True)]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:i.")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads; all by default.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="More on the way.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Tracebacks of internal errors.")]
+
+_SHARED = {
+    "seed": (Seed, 0),
+    "device": (Device, "auto"),
+    "threads": (Threads, None),
+    "json_output": (Json, False),
+    "quiet": (Quiet, False),
+    "verbose": (Verbose, False),
+    "debug": (Debug, False),
+}
+
+
+@dataclass
+class Session:
+    """The shared options, resolved, and the ways to talk to the user."""
+
+    seed: int
+    device: str
+    threads: int | None
+    json_output: bool
+    quiet: bool
+    verbose: bool
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**63:
+            raise InputError(f"--seed {self.seed}: expected a number from 0 to 2^63 − 1")
+        if self.threads is not None and not 1 <= self.threads <= 4096:
+            raise InputError(f"--threads {self.threads}: expected a number from 1 to 4096")
+        self.console = Console(stderr=True, quiet=self.quiet, highlight=False)
+
+    def prepare_torch(self) -> None:
+        """Seeds torch, sets its threads and resolves the device; called where torch is needed."""
+        import torch
+
+        torch.manual_seed(self.seed)
+        if self.threads is not None:
+            from threadpoolctl import threadpool_limits
+
+            torch.set_num_threads(self.threads)
+            threadpool_limits(limits=self.threads)
+        self.device = resolve_device(self.device)
+
+    def say(self, *what: Any) -> None:
+        """Prints for people, unless quiet."""
+        self.console.print(*what)
+
+    def detail(self, *what: Any) -> None:
+        """Prints only with -v."""
+        if self.verbose:
+            self.console.print(*what)
+
+    def emit(self, document: dict[str, Any]) -> None:
+        """The one JSON document of --json."""
+        if self.json_output:
+            from certlip.report import dumps
+
+            sys.stdout.write(dumps(document, indent=2).rstrip("\n") + "\n")
+            sys.stdout.flush()
+
+    def progress(self) -> Progress:
+        """A bar on stderr: none when not a terminal, in CI, or quiet."""
+        shown = self.console.is_terminal and not self.quiet and not os.environ.get("CI")
+        return Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TextColumn("[dim]{task.fields[note]}"),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not shown,
+            transient=True,
+        )
+
+
+def resolve_device(name: str) -> str:
+    """`auto` is CUDA when there is one.
+
+    Raises:
+        InputError: no such device here.
+    """
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, index = name.partition(":")
+    if name == "cpu":
+        return name
+    if kind != "cuda" or (index and not index.isdigit()):
+        raise InputError(f"--device {name}: expected auto, cpu, cuda or cuda:i")
+    if not torch.cuda.is_available() or int(index or 0) >= torch.cuda.device_count():
+        raise InputError(f"--device {name}: this machine has no such device")
+    return name
+
+
+def command(app: typer.Typer, name: str) -> Callable[[Callable[..., int | None]], Callable]:
+    """Registers `run(session, …) -> exit code` as a command that also takes the shared options."""
+
+    def register(run: Callable[..., int | None]) -> Callable:
+        own = [p for p in inspect.signature(run, eval_str=True).parameters.values()][1:]
+
+        @functools.wraps(run)
+        def wrapper(**options: Any) -> int:
+            options.pop("debug")  # read by `main`, which catches what escapes
+            shared = {key: options.pop(key) for key in _SHARED if key != "debug"}
+            return run(Session(**shared), **options) or 0
+
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        parameters = [p.replace(kind=keyword) for p in own]
+        for key, (annotation, default) in _SHARED.items():
+            parameters.append(
+                inspect.Parameter(key, keyword, default=default, annotation=annotation)
+            )
+        wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
+        app.command(name)(wrapper)
+        return run
+
+    return register
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file of results.
+
+    Raises:
+        InputError: missing or not JSON.
+    """
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a readable JSON file ({error})") from None

@@ -1,0 +1,87 @@
+"""`certlip train`: train a Lipschitz-bounded model; what is kept is proven."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from certlip.errors import InputError
+from certlip_cli.options import DataDir, Limit, OptionalDataset, read_data
+from certlip_cli.session import Session, command
+from certlip_cli.watching import watch
+
+DEFAULT_RECIPES = {"digits": "digits-quick"}
+
+
+def train(
+    session: Session,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the run.")] = None,
+    family: Annotated[str | None, typer.Option(help="sll.")] = None,
+    dataset: OptionalDataset = None,
+    data_dir: DataDir = None,
+    limit: Limit = None,
+    recipe: Annotated[str | None, typer.Option(help="A named set of settings.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Samples per step.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    show_list: Annotated[bool, typer.Option("--list", help="List the recipes.")] = False,
+) -> int:
+    """Train a model and write OUT/model.pt, the best epoch whose bound is proven."""
+    from certlip._version import __version__
+    from certlip.training import load_recipe, recipe_names
+    from certlip.training import train as run
+
+    if show_list:
+        table = Table("recipe", "family", "dataset", "what")
+        recipes = [load_recipe(name) for name in recipe_names()]
+        for r in recipes:
+            table.add_row(r.name, r.family, r.dataset, r.note)
+        session.say(table)
+        session.emit({"schema": "certlip/recipes/1", "recipes": [r.name for r in recipes]})
+        return 0
+    if out is None:
+        raise InputError("--out is missing: the folder of the run")
+    if recipe is None:
+        recipe = DEFAULT_RECIPES.get(dataset or "", "mnist-dense")
+    settings = load_recipe(recipe)
+    if family is not None and family != settings.family:
+        raise InputError(f"--family {family!r}: recipe {recipe} trains {settings.family!r}")
+    options = settings.train.with_options(
+        epochs=epochs, batch_size=batch_size, lr=lr, seed=session.seed
+    )
+    session.prepare_torch()
+    name = dataset or settings.dataset
+    data = read_data(name, data_dir, "train", limit)
+    validation = read_data(name, data_dir, "validation", limit)
+    architecture = dict(settings.model)
+    architecture["width"] = max(architecture["width"], data.x.shape[1], data.classes)
+    with watch(session, out, resume) as on_epoch:
+        network = run(
+            settings.family,
+            architecture,
+            data,
+            validation,
+            options,
+            out,
+            resume=resume,
+            device=session.device,
+            on_epoch=on_epoch,
+        )
+    session.say(f"wrote {out / 'model.pt'}, epoch {network.history[-1]['epoch']}")
+    session.emit(
+        {
+            "schema": "certlip/train/1",
+            "certlip": __version__,
+            "model": {"path": str(out / "model.pt"), "sha256": network.sha256()},
+            "history": list(network.history),
+        }
+    )
+    return 0
+
+
+def register(app: typer.Typer) -> None:
+    command(app, "train")(train)

@@ -1,0 +1,62 @@
+"""`certlip verify`: the independent checker, which shares no code with what wrote the certificate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from certlip.errors import InputError
+from certlip_cli.options import DataDir, Limit, OptionalDataset, Split, read_data, read_model
+from certlip_cli.session import Session, command
+
+
+def verify(
+    session: Session,
+    certificate: Annotated[Path, typer.Argument(help="A *.certlip file.", metavar="CERTIFICATE")],
+    model: Annotated[Path | None, typer.Option(help="The model it must be about.")] = None,
+    dataset: OptionalDataset = None,
+    data_dir: DataDir = None,
+    split: Split = "test",
+    limit: Limit = None,
+) -> int:
+    """Re-prove a certificate from its stored numbers, with NumPy alone."""
+    from certlip.checker import CertificateError, check_certificate
+
+    model_hash = None if model is None else read_model(model).sha256()
+    data_hash = None
+    if dataset is not None:
+        data_hash = read_data(dataset, data_dir, split, limit).sha256()
+    try:
+        with session.console.status("re-proving"):
+            verdict = check_certificate(certificate, model_sha256=model_hash, data_sha256=data_hash)
+    except CertificateError as error:
+        raise InputError(str(error)) from None
+    for name, detail in verdict.checks:
+        session.say(f"{name}: {detail}")
+    word = "accepted" if verdict.accepted else "REJECTED"
+    session.say(f"{certificate}: {word} in {verdict.seconds:.2f} s: {verdict.reason}")
+    code = 0 if verdict.accepted else 1
+    session.emit(
+        {
+            "schema": "certlip/verify/1",
+            "certificate": str(certificate),
+            "accepted": verdict.accepted,
+            "reason": verdict.reason,
+            "checks": [list(check) for check in verdict.checks],
+            "lipschitz_upper": verdict.lipschitz_upper,
+            "natural_accuracy": verdict.natural_accuracy,
+            "certified_accuracy": verdict.certified_accuracy,
+            "n": verdict.n,
+            "model": {"sha256": verdict.model_sha256},
+            "data": {"sha256": verdict.data_sha256},
+            "seconds": verdict.seconds,
+            "exit_code": code,
+        }
+    )
+    return code
+
+
+def register(app: typer.Typer) -> None:
+    command(app, "verify")(verify)

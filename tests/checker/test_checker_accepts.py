@@ -1,0 +1,163 @@
+"""Certificates that are right are accepted, with the numbers that were claimed."""
+
+import ast
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from checker_nets import (
+    SQRT2,
+    activation,
+    affine,
+    claim,
+    data_hash,
+    deep,
+    draft,
+    equilibrium,
+    model_hash,
+    normalize,
+    residual,
+    small,
+    triangular,
+    write,
+)
+
+import certlip.checker
+from certlip.checker import check_certificate
+from certlip.checker.samples import CHUNK
+
+
+def accept(d, tmp_path):
+    verdict = check_certificate(write(d, tmp_path / "a.certlip"))
+    assert verdict.accepted, verdict.reason
+    return verdict
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("base", [small, deep])
+def test_random_networks(base, seed, tmp_path):
+    d = base(seed)
+    verdict = accept(d, tmp_path)
+    assert verdict.lipschitz_upper == d["lipschitz_upper"]
+    assert verdict.n == 30
+    assert verdict.natural_accuracy == d["claims"]["natural_correct"] / 30
+    counted = {e: c / 30 for e, c in d["claims"]["certified_correct"].items()}
+    assert verdict.certified_accuracy == counted
+    assert verdict.model_sha256 == model_hash(d["blocks"])
+    assert verdict.data_sha256 == data_hash(d)
+    assert 0 < verdict.seconds < 30
+    assert [name for name, _ in verdict.checks][:2] == ["arrays", "model_sha256"]
+
+
+CHAINS = {
+    "one affine": lambda r: [affine(r, 3, 4)],
+    "residual first": lambda r: [residual(r, 4, 3), affine(r, 3, 4)],
+    "wide residual": lambda r: [residual(r, 4, 9), residual(r, 4, 9)],
+    "activations": lambda r: [
+        activation([["tanh", 4, {}]]),
+        affine(r, 3, 4),
+        activation([["identity", 3, {}]]),
+    ],
+    "triangular": lambda r: [triangular(r, 10, 4, 3)],
+    "two equilibria": lambda r: [equilibrium(r, 8, 4, 5), triangular(r, 7, 5, 5), affine(r, 3, 5)],
+    "equilibrium of tanh": lambda r: [equilibrium(r, 8, 4, 5, sigma=[["tanh", 8, {}]])],
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_chains(name, tmp_path):
+    rng = np.random.default_rng(3)
+    pairs = [normalize(rng, 4), *CHAINS[name](rng)]
+    pairs = pairs[1:] if "first" in name else pairs
+    assert accept(draft(rng, pairs), tmp_path).certified_accuracy["0.01"] > 0
+
+
+def test_zero_samples_prove_the_bound_alone(tmp_path):
+    rng = np.random.default_rng(0)
+    d = draft(rng, [normalize(rng, 4), equilibrium(rng, 6, 4, 3)], n=0)
+    verdict = accept(d, tmp_path)
+    assert (verdict.n, verdict.natural_accuracy) == (0, 0.0)
+    assert verdict.certified_accuracy == {"36/255": 0.0, "0.01": 0.0}
+
+
+def test_more_samples_than_a_chunk(tmp_path):
+    rng = np.random.default_rng(0)
+    d = draft(rng, [affine(rng, 6, 4), residual(rng, 6, 4)], n=2 * CHUNK + 7)
+    accept(d, tmp_path)
+    i = int(np.flatnonzero(d["samples"]["status"] == 0)[-1])
+    d["samples"]["radius_lower"][i] *= 1.0001
+    verdict = check_certificate(write(claim(d), tmp_path / "b.certlip"))
+    assert f"sample {i}:" in verdict.reason
+
+
+def test_an_uncertified_sample_claims_nothing(tmp_path):
+    """Unknown may be right or wrong, and its guess may be anything that is finite."""
+    d = deep()
+    s = d["samples"]
+    i, j = np.flatnonzero(s["status"] == 0)[0], np.flatnonzero(s["status"] == 1)[0]
+    s["status"][[i, j]], s["radius_lower"][[i, j]], s["z"]["1"][[i, j]] = 2, 0.0, 1e300
+    accept(claim(d), tmp_path)
+
+
+def test_a_poor_guess_costs_radius_only(tmp_path):
+    d = deep()
+    d["samples"]["z"]["1"] *= 1 + 1e-6
+    path = write(d, tmp_path / "a.certlip")
+    assert "expected <=" in check_certificate(path).reason
+    d["samples"]["radius_lower"] = np.maximum(d["samples"]["radius_lower"] - 1e-4, 0.0)
+    keep = (d["samples"]["radius_lower"] > 0) | (d["samples"]["status"] != 0)
+    d["samples"]["status"] = np.where(keep, d["samples"]["status"], 2)
+    accept(claim(d), tmp_path)
+
+
+def test_radii_need_little_slack(tmp_path):
+    """The checker's own rounding costs about 1e-12, although logits are about 10."""
+    rng = np.random.default_rng(0)
+    d = draft(rng, [affine(rng, 40, 90), affine(rng, 10, 40)], slack=0.0)
+    d["samples"]["radius_lower"] -= np.where(d["samples"]["status"] == 0, 1e-12, 0.0)
+    accept(claim(d), tmp_path)
+
+
+def test_a_truncation_is_exactly_one_lipschitz(tmp_path):
+    rng = np.random.default_rng(0)
+    block, proof = affine(rng, 3, 5)
+    block[2]["W"] = np.eye(3, 5)
+    d = draft(rng, [(block, proof | {"lipschitz_upper": "1"})])
+    d["lipschitz_upper"] = "1"
+    assert accept(d, tmp_path).lipschitz_upper == "1.0"
+
+
+def test_a_constant_network_may_claim_any_radius(tmp_path):
+    rng = np.random.default_rng(0)
+    block, proof = affine(rng, 2, 3)
+    block[2]["W"][:], block[2]["b"][:] = 0.0, [1.0, 0.0]
+    d = draft(rng, [(block, proof | {"lipschitz_upper": "1e-9"})])
+    d["proofs"][0]["lipschitz_upper"] = d["lipschitz_upper"] = "0"
+    d["samples"]["radius_lower"] = np.where(d["samples"]["status"] == 0, 1e100, 0.0)
+    verdict = accept(claim(d), tmp_path)
+    assert verdict.lipschitz_upper == "0.0"
+    assert SQRT2 * float(verdict.lipschitz_upper) == 0
+
+
+def test_residual_with_delta(tmp_path):
+    rng = np.random.default_rng(0)
+    block, proof = residual(rng, 5, 4)
+    scale = np.linalg.norm(block[2]["W"] * np.sqrt(block[2]["D"]), 2) ** 2
+    block[2]["D"] *= (1 + 1e-7) / scale  # the norm is 1 + 1e-7 now
+    lip = float(np.sqrt(1 + 4 * 2e-7 * (1 + 2e-7)) * (1 + 1e-15))
+    proof |= {"delta": "2e-7", "lipschitz_upper": repr(lip)}
+    accept(draft(rng, [(block, proof)]), tmp_path)
+
+
+def test_the_kernel_is_small_and_imports_numpy_only():
+    sources = list(Path(certlip.checker.__file__).parent.glob("*.py"))
+    assert sum(len(source.read_text().splitlines()) for source in sources) < 800
+    for source in sources:
+        for node in ast.walk(ast.parse(source.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            for name in names:
+                top = name.split(".")[0]
+                allowed = top in sys.stdlib_module_names or top == "numpy"
+                assert allowed or name.startswith("certlip.checker"), (source.name, name)
