@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from certlip.errors import InputError
-from certlip_cli.options import (
+from .options import (
     EPS,
     DataDir,
     DatasetName,
@@ -19,7 +19,7 @@ from certlip_cli.options import (
     read_data,
     read_model,
 )
-from certlip_cli.session import Session, command
+from .session import Session, command
 
 
 def certify(
@@ -42,7 +42,7 @@ def certify(
     """Certify a model on a dataset: radii that no perturbation can break, proven."""
     from certlip.certify import parse_eps
     from certlip.report.terminal import blocks_table, certify_table
-    from certlip_cli.certifying import certify_run, parse_gates
+    from .certifying import certify_run, parse_gates
 
     for option, value, known in (("norm", norm, "l2"), ("semantics", semantics, "real")):
         if value != known:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from certlip.errors import InputError, UnsoundError
-from certlip_cli.session import Session
+from .session import Session
 
 if TYPE_CHECKING:
     from certlip.blocks import Network
@@ -183,7 +183,7 @@ def _attack(
     broken = tuple((int(certified[i]), x, d, c) for i, x, d, c in found.broken)
     for index, _, distance, other in broken:
         radii.status[index] = Status.FALSIFIED
-        session.console.print(
+        session.say(
             f"UNSOUND: sample {index} is class {other} at distance {distance!r}, inside its "
             f"certified radius {radii.radius_lower[index]!r}; please report this as a bug"
         )
@@ -198,7 +198,7 @@ def _judge(radii: Radii, gates: Sequence[Gate]) -> tuple[list[dict[str, Any]], i
     n = len(radii)
     for gate in gates:
         certified = int(radii.certified_at(gate.eps).sum())
-        open_cases = int(sum(radii.status == s for s in (Status.UNKNOWN, Status.ERROR)).sum())
+        open_cases = sum(status in (Status.UNKNOWN, Status.ERROR) for status in radii.status)
         needed = Fraction(gate.threshold) * n
         passed = certified >= needed
         rows.append({"expr": gate.text, "actual": certified / n, "passed": passed})

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from certlip.errors import InputError
-from certlip_cli.options import ModelPath, read_model
-from certlip_cli.session import Session, command
+from .options import ModelPath, read_model
+from .session import Session, command
 
 METHODS = ("analytic",)
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from certlip_cli.options import read_pairs
-from certlip_cli.session import Session, command
+from .options import read_pairs
+from .session import Session, command
 
 
 def convert(

@@ -10,13 +10,13 @@ import typer
 from rich.table import Table
 
 from certlip.errors import InputError, InconclusiveError, UnsoundError
-from certlip_cli.options import EPS
-from certlip_cli.session import Session, command
-from certlip_cli.watching import watch
+from .options import EPS
+from .session import Session, command
+from .watching import watch
 
 if TYPE_CHECKING:
     from certlip.blocks import Network
-    from certlip_cli.certifying import Run
+    from .certifying import Run
 
 SAME = 1e-10  # largest difference of logits that counts as the same function
 
@@ -30,7 +30,7 @@ def demo(
     from certlip._version import __version__
     from certlip.certify import parse_eps
     from certlip.training import finetune, load_recipe, train
-    from certlip_cli.certifying import certify_run
+    from .certifying import certify_run
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"--out {out}: exists and is not empty; expected a new folder")

@@ -11,9 +11,10 @@ from typing import Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
-from certlip_cli.options import DataDir
-from certlip_cli.session import Session, command
+from .options import DataDir
+from .session import Session, command
 
 PACKAGES = ("torch", "numpy", "scipy", "safetensors", "scikit-learn", "matplotlib", "jinja2")
 SOLVERS = ("cvxpy", "clarabel", "scs", "mosek")
@@ -45,7 +46,9 @@ def doctor(session: Session, data_dir: DataDir = None) -> int:
     for key, value in facts.items():
         if isinstance(value, dict):
             for name, part in value.items():
-                table.add_row(f"{key}: {name}", "not installed" if part is None else str(part))
+                table.add_row(
+                    f"{key}: {name}", Text("not installed" if part is None else str(part))
+                )
         else:
             table.add_row(
                 key, ", ".join(value) or "none" if isinstance(value, list) else str(value)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from certlip.errors import InputError
-from certlip_cli.options import (
+from .options import (
     DataDir,
     Limit,
     ModelPath,
@@ -16,8 +16,8 @@ from certlip_cli.options import (
     read_data,
     read_model,
 )
-from certlip_cli.session import Session, command
-from certlip_cli.watching import watch
+from .session import Session, command
+from .watching import watch
 
 
 def finetune(

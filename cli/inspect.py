@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from certlip_cli.options import ModelPath, read_model
-from certlip_cli.session import Session, command
+from .options import ModelPath, read_model
+from .session import Session, command
 
 
 def inspect(session: Session, model: ModelPath) -> int:

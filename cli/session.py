@@ -71,13 +71,14 @@ class Session:
         self.device = resolve_device(self.device)
 
     def say(self, *what: Any) -> None:
-        """Prints for people, unless quiet."""
-        self.console.print(*what)
+        """Prints for people, unless quiet; text is shown as it is, never read as markup."""
+        for item in what:
+            self.console.print(item, markup=False, soft_wrap=isinstance(item, str))
 
     def detail(self, *what: Any) -> None:
         """Prints only with -v."""
         if self.verbose:
-            self.console.print(*what)
+            self.say(*what)
 
     def emit(self, document: dict[str, Any]) -> None:
         """The one JSON document of --json."""

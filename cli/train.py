@@ -9,9 +9,9 @@ import typer
 from rich.table import Table
 
 from certlip.errors import InputError
-from certlip_cli.options import DataDir, Limit, OptionalDataset, read_data
-from certlip_cli.session import Session, command
-from certlip_cli.watching import watch
+from .options import DataDir, Limit, OptionalDataset, read_data
+from .session import Session, command
+from .watching import watch
 
 DEFAULT_RECIPES = {"digits": "digits-quick"}
 

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from certlip.errors import InputError
-from certlip_cli.options import DataDir, Limit, OptionalDataset, Split, read_data, read_model
-from certlip_cli.session import Session, command
+from .options import DataDir, Limit, OptionalDataset, Split, read_data, read_model
+from .session import Session, command
 
 
 def verify(

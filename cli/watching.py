@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from certlip.errors import InputError
-from certlip_cli.session import Session
+from .session import Session
 
 if TYPE_CHECKING:
     from certlip.training.loop import Progress

@@ -76,7 +76,7 @@ def load(path: str | Path) -> Network:
     return network
 
 
-def atomic(path: Path, write: Callable[[Path], None]) -> None:
+def atomic(path: Path, write: Callable[[Path], object]) -> None:
     """Runs `write` on a temporary file beside `path` and renames it: all or nothing.
 
     Raises:

@@ -49,7 +49,7 @@ class Samples:
         certified, right = self.status == CERTIFIED, self.predicted == self.label
         kinds = [certified, self.status == MISCLASSIFIED, self.status == UNKNOWN]
         good = np.select(kinds, [right, ~right, True], False) & (classes > 1)
-        good &= np.minimum(self.label, self.predicted) >= 0
+        good &= np.minimum(self.label, self.predicted + kinds[2]) >= 0  # −1: unknown and no class
         good &= np.maximum(self.label, self.predicted) < classes
         good &= (self.radius == 0.0) | (certified & (self.radius > 0.0))
         if not good.all():

@@ -95,8 +95,10 @@ class LBEN(nn.Module):
 
     def freeze(self) -> Equilibrium:
         """The layer as a float64 block, with Ψ and L as the origin of its analytic multipliers."""
-        values = [p.detach().double().cpu() for p in (self.log_psi, self.U, self.G, self.V, self.S)]
-        W = lben_weight(*values, self.lip, self.eps)
-        origin = Origin("lben", {"lip": self.lip}, {"psi": values[0].exp()})
-        b_z, b_y = self.b_z.detach().double().cpu(), self.b_y.detach().double().cpu()
-        return Equilibrium(W, values[1], values[2], b_z, b_y, self.sigma, origin)
+        def exact(parameter: Tensor) -> Tensor:
+            return parameter.detach().double().cpu()
+
+        U, G, log_psi = exact(self.U), exact(self.G), exact(self.log_psi)
+        W = lben_weight(log_psi, U, G, exact(self.V), exact(self.S), self.lip, self.eps)
+        origin = Origin("lben", {"lip": self.lip}, {"psi": log_psi.exp()})
+        return Equilibrium(W, U, G, exact(self.b_z), exact(self.b_y), self.sigma, origin)

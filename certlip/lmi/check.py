@@ -95,6 +95,7 @@ def _equilibrium_rows(
     assert isinstance(proof, EquilibriumProof)
     row |= {
         "method": proof.method,
+        "family": proof.family,
         "lipschitz_claimed": proof.claimed,
         "lipschitz_upper": str(proof.lip),
         "slack_lower": None if proof.slack is None else str(proof.slack),
@@ -115,7 +116,7 @@ def _well_posed_row(k: int, block: Equilibrium) -> dict[str, Any]:
     except CertlipError as error:
         return row | _failed(error) | {"seconds": time.perf_counter() - start}
     return row | {
-        "method": f"analytic ({guess.family})",
+        "family": guess.family,
         "mu_lower": str(mu),
         "seconds": time.perf_counter() - start,
         "proven": True,

@@ -40,6 +40,7 @@ class EquilibriumProof(BlockProof):
     `gam_root_G` bounds ‖GΓ^{−1/2}‖₂, the factor from the Γ norm of a state error to the output.
     """
 
+    family: str = ""
     lam: np.ndarray | None = None
     gam: np.ndarray | None = None
     mu: LowerBound | None = None

@@ -71,8 +71,8 @@ def proof_table(rows: Iterable[Sample]) -> Table:
     """
     table = _table(
         "Conditions",
-        ("block", "condition", "method", "proven"),
-        ("n", "L claimed", "L proven ≤", "slack ≥", "seconds"),
+        ("block", "condition", "method", "outcome"),
+        ("n", "L claimed", "L ≤", "slack ≥", "s"),
     )
     for row in rows:
         proven = field(row, "proven") is True
@@ -80,12 +80,13 @@ def proof_table(rows: Iterable[Sample]) -> Table:
         cells = [field(row, "name"), field(row, "condition"), field(row, "method")]
         numbers = [
             str(field(row, "n")),
-            NONE if claimed is None else str(claimed),
+            measured(claimed, 6),
             upper(field(row, "lipschitz_upper")) if proven else NONE,
             lower(field(row, "slack_lower")),
-            measured(field(row, "seconds")),
+            f"{float(field(row, 'seconds') or 0.0):.2f}",
         ]
-        verdict = Text("yes", style="green") if proven else Text("not proven", style="yellow")
+        word = row.get("outcome", "proven" if proven else "not proven")
+        verdict = Text(word, style={"proven": "green", "refuted": "red"}.get(word, "yellow"))
         _add(table, [*cells, verdict, *numbers])
     return table
 
@@ -97,11 +98,13 @@ def _falsifier(result: dict[str, Any] | None) -> str:
 
 
 def _table(title: str, texts: Sequence[str], numbers: Sequence[str]) -> Table:
-    table = Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
+    table.pad_edge = False
+    table.padding = (0, 1, 0, 0)
     for name in texts:
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", min_width=len(name))
     for name in numbers:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     return table
 
 

@@ -92,11 +92,12 @@ def test_more_samples_than_a_chunk(tmp_path):
 
 
 def test_an_uncertified_sample_claims_nothing(tmp_path):
-    """Unknown may be right or wrong, and its guess may be anything that is finite."""
+    """Unknown may be right, wrong or no class, and its guess may be anything that is finite."""
     d = deep()
     s = d["samples"]
-    i, j = np.flatnonzero(s["status"] == 0)[0], np.flatnonzero(s["status"] == 1)[0]
-    s["status"][[i, j]], s["radius_lower"][[i, j]], s["z"]["1"][[i, j]] = 2, 0.0, 1e300
+    some = [*np.flatnonzero(s["status"] == 0)[:2], *np.flatnonzero(s["status"] == 1)[:2]]
+    s["status"][some], s["radius_lower"][some], s["z"]["1"][some] = 2, 0.0, 1e300
+    s["predicted"][[some[1], some[3]]] = -1
     accept(claim(d), tmp_path)
 
 

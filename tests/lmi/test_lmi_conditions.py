@@ -44,7 +44,9 @@ def product(A, B):
 @given(seed=seeds, n=st.integers(1, 4), exponent=st.integers(-40, 40), lip=st.floats(1e-3, 1e3))
 def test_radius_contains_the_exact_rational_matrix(seed, n, exponent, lip):
     rng = np.random.default_rng(seed)
-    W, U, G = (10.0 ** rng.integers(-6, 6) * rng.standard_normal(s) for s in ((n, n), (n, 3), (2, n)))
+    W, U, G = (
+        10.0 ** rng.integers(-6, 6) * rng.standard_normal(s) for s in ((n, n), (n, 3), (2, n))
+    )
     lam, mu = 10.0**exponent * rng.uniform(0.1, 9.0, n), float(rng.uniform(0, 2))
     conditions = Conditions(block_of(W, U, G))
     W, U, G, (lam_q,) = exact(W), exact(U), exact(G), exact(lam)
@@ -52,12 +54,19 @@ def test_radius_contains_the_exact_rational_matrix(seed, n, exponent, lip):
     L, M = Fraction(lip), Fraction(mu)
     for ball, extra in (
         (conditions.well_posed(lam, mu), lambda i, j: 2 * M * lam_q[i] * (i == j)),
-        (conditions.lipschitz(lam, lip), lambda i, j: (GG[i][j] + lam_q[i] * UU[i][j] * lam_q[j]) / L),
+        (
+            conditions.lipschitz(lam, lip),
+            lambda i, j: (GG[i][j] + lam_q[i] * UU[i][j] * lam_q[j]) / L,
+        ),
     ):
         for i in range(n):
             for j in range(n):
-                true = 2 * lam_q[i] * (i == j) - lam_q[i] * W[i][j] - W[j][i] * lam_q[j] - extra(i, j)
-                assert abs(true - Fraction(float(ball.mid[i, j]))) <= Fraction(float(ball.rad[i, j]))
+                true = (
+                    2 * lam_q[i] * (i == j) - lam_q[i] * W[i][j] - W[j][i] * lam_q[j] - extra(i, j)
+                )
+                assert abs(true - Fraction(float(ball.mid[i, j]))) <= Fraction(
+                    float(ball.rad[i, j])
+                )
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 30])

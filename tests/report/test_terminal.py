@@ -73,8 +73,8 @@ def test_certify_edge_cases(empty_document) -> None:
 def test_proof() -> None:
     failed = PROOF | {"proven": False, "lipschitz_upper": None, "slack_lower": None, "name": "2"}
     text = words(proof_table([PROOF, failed]))
-    assert "1[bold] 4 structured yes 128 1.0 1.00001 3.141e-9 0.123" in text
-    assert "2 4 structured not proven 128 1.0 – – 0.123" in text
+    assert "1[bold] 4 structured proven 128 1 1.00001 3.141e-9 0.12" in text
+    assert "2 4 structured not proven 128 1 – – 0.12" in text
 
 
 def test_a_bound_without_proof_is_not_shown() -> None:
