@@ -211,6 +211,91 @@ def test_many_samples_give_the_same_as_one():
         x = y
 
 
+# --- every term of the bounds, written out once more ---------------------------------------------
+
+
+def g(k):
+    return k * UNIT / (1 - k * UNIT)
+
+
+def assert_close(delta, formula):
+    assert (delta >= 0.9999 * formula).all()
+    assert (delta <= 1.5 * formula).all()
+
+
+@pytest.mark.parametrize("part", ["all", "b", "x", "W"])
+def test_terms_of_a_residual_block(part):
+    rng = np.random.default_rng(7)
+    pair = residual(rng, 6, 5)
+    block, found = proven(pair, 6)
+    W, D, b = (block.arrays[name] for name in ("W", "D", "b"))
+    x = rng.normal(size=(4, 6)) * (1e-3 if part == "b" else 1e6 if part == "x" else 1)
+    if part == "W":
+        x, b[:] = x - (x @ W) @ np.linalg.pinv(W), 0.0  # Wᵀx = 0: only the first radius is left
+    y, delta = enclose(block, found, x, None)
+    v = x @ W + b
+    r = g(6) * (np.abs(x) @ np.abs(W) + np.abs(b))
+    a = D * np.maximum(v, 0)
+    r = D * r + UNIT * np.abs(a)
+    r = (g(5) * np.abs(a) + r) @ np.abs(W).T
+    assert_close(delta, np.linalg.norm(2 * r + UNIT * np.abs(y), axis=1))
+
+
+@pytest.mark.parametrize("off", [0.0, 1e-15, 1e-3])
+@pytest.mark.parametrize("scale", [1.0, 1e-9])
+def test_terms_of_an_equilibrium(off, scale):
+    """At an exact state rounding is everything; off it, the residual is."""
+    rng = np.random.default_rng(8)
+    pair = equilibrium(rng, 9, 4, 3)
+    pair[1]["gam"] = gam = pair[1]["gam"] * rng.uniform(0.9, 1.1, 9)
+    pair[1]["mu_lower"] = "0.01"
+    pair[0][2]["b_z"] *= scale
+    pair[0][2]["b_y"] *= scale
+    block, found = proven(pair, 4)
+    W, U, G, b_z, b_y = (block.arrays[name] for name in ("W", "U", "G", "b_z", "b_y"))
+    x = rng.normal(size=(5, 4))
+    _, states = forward([pair[0]], x)
+    z = states["0"] + off * rng.normal(size=(5, 9))
+    _, delta = enclose(block, found, x, z)
+    v = z @ W.T + x @ U.T + b_z
+    r = g(9) * (np.abs(z) @ np.abs(W).T + np.abs(b_z)) + g(4) * np.abs(x) @ np.abs(U).T
+    e = z - np.maximum(v, 0)
+    r = r + UNIT * np.abs(v) + UNIT * np.abs(e)
+    We = np.abs(e @ W.T) + (g(9) * np.abs(e) + r) @ np.abs(W).T
+    Ge = np.abs(e @ G.T) + (g(9) * np.abs(e) + r) @ np.abs(G).T
+    r_y = g(9) * (np.abs(z) @ np.abs(G).T + np.abs(b_y))
+    slope = np.linalg.norm(G / np.sqrt(gam), 2)
+    inner = np.linalg.norm(np.sqrt(gam) * We, axis=1)
+    assert_close(delta, np.linalg.norm(r_y + Ge, axis=1) + slope * inner / 0.01)
+    assert slope <= found.slope <= slope * (1 + 1e-5)
+
+
+@pytest.mark.parametrize("off", [0.0, 1e-3])
+def test_terms_of_the_substitution(off):
+    """s = (I − |W|)⁻¹ t, also where every row is a block of its own."""
+    rng = np.random.default_rng(9)
+    pair = triangular(rng, 8, 4, 3)
+    pair[0][2]["W"][:] = np.tril(rng.normal(size=(8, 8)), -1)
+    pair[0][2]["W"][3:6, 3:6] = 0.0
+    W = pair[0][2]["W"] * (0.9 / np.linalg.norm(pair[0][2]["W"], 2))
+    pair[0][2]["W"][:] = W
+    pair[1]["lipschitz_upper"], pair[1]["mu_lower"] = "1000", "0.01"
+    block, found = proven(pair, 4)
+    U, G, b_z, b_y = (block.arrays[name] for name in ("U", "G", "b_z", "b_y"))
+    x = rng.normal(size=(5, 4))
+    z = np.zeros((5, 8))
+    for i in range(8):
+        z[:, i] = np.maximum(z @ W[i] + x @ U[i] + b_z[i], 0)
+    z += off * rng.normal(size=z.shape)
+    _, delta = enclose(block, found._replace(mu=1e-30), x, z)
+    v = z @ W.T + x @ U.T + b_z
+    r = g(8) * (np.abs(z) @ np.abs(W).T + np.abs(b_z)) + g(4) * np.abs(x) @ np.abs(U).T
+    t = np.abs(z - np.maximum(v, 0)) + r + UNIT * np.abs(v)
+    s = np.linalg.solve(np.eye(8) - np.abs(W), t.T).T
+    r_y = g(8) * (np.abs(z) @ np.abs(G).T + np.abs(b_y))
+    assert_close(delta, np.linalg.norm(r_y + s @ np.abs(G).T, axis=1))
+
+
 # --- radii --------------------------------------------------------------------------------------
 
 

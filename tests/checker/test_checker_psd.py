@@ -50,6 +50,36 @@ def test_an_accepted_matrix_is_definite(seed, n, exponent, negative, spread):
         assert definite(rational(S))
 
 
+def test_cholesky_completes_on_indefinite_matrices_that_are_not_accepted():
+    """[[I, x], [xᵀ, t]] with t just below ‖x‖²: rounding alone decides what Cholesky says."""
+    completed = 0
+    for seed in range(40):
+        x = np.full(300, np.random.default_rng(seed).uniform(0.5, 1.0) / np.sqrt(300))
+        square = sum(Fraction(float(v)) ** 2 for v in x)
+        t = float(square)
+        t = t if Fraction(t) < square else float(np.nextafter(t, 0.0))
+        S = np.eye(301)
+        S[-1, :-1], S[:-1, -1], S[-1, -1] = x, x, t
+        assert not is_positive_definite(S, np.zeros_like(S))
+        try:
+            np.linalg.cholesky(S - np.diag(np.spacing(np.diag(S))))
+            completed += 1
+        except np.linalg.LinAlgError:
+            pass
+    assert completed  # so it is the allowance for rounding that rejects
+
+
+@pytest.mark.parametrize("entry", [np.nan, np.inf, 0.0, -1.0])
+def test_a_factor_that_is_no_factor_proves_nothing(entry, monkeypatch):
+    monkeypatch.setattr(np.linalg, "cholesky", lambda _: np.diag([1.0, entry]))
+    assert not is_positive_definite(np.eye(2), np.zeros((2, 2)))
+
+
+def test_the_lower_triangle_of_the_radius_counts_twice():
+    S = np.eye(3) + 0.4 * (np.eye(3, k=1) + np.eye(3, k=-1))
+    assert not is_positive_definite(S, 0.4 * np.eye(3, k=-1))
+
+
 @settings(deadline=None, max_examples=100)
 @given(seeds, st.integers(2, 5), st.floats(-12, -3))
 def test_the_radius_is_paid_for(seed, n, exponent):
@@ -138,11 +168,13 @@ def test_norms_are_upper_bounds(seed, m, n, scale):
         (np.eye(5, 3)[::-1].copy(), 1.0),
         (np.kron(np.eye(4), np.full((1, 4), 0.25)), np.nextafter(0.5, 1)),
         (np.diag([3.0, -4.0]), 4.0),
+        (np.array([[1.0, 2.0**-54], [2.0**-54, 1.0]]), np.nextafter(1.0, 2.0)),
     ],
 )
 def test_norms_that_are_known_exactly(A, tau):
     assert norm_at_most(A, tau)
     assert not norm_at_most(A, tau * (1 - 1e-15))
+    assert not norm_at_most(A, float(np.nextafter(tau, 0.0))) or tau == np.nextafter(0.5, 1)
 
 
 def test_norms_of_extreme_matrices():
@@ -156,10 +188,79 @@ def test_norms_of_extreme_matrices():
 # --- the conditions, exactly --------------------------------------------------------------------
 
 
+@pytest.fixture
+def assembled(monkeypatch):
+    """Runs a condition and returns the S and R that it would have proven."""
+    seen = []
+
+    def record(S, R):
+        seen[:] = [S, R]
+        return True
+
+    monkeypatch.setattr(psd, "is_positive_definite", record)
+    return seen
+
+
+def assert_contains(seen, truth, loose):
+    """The exact matrix is within R of S in the lower triangle, and R is near what is needed."""
+    S, R = seen
+    for i in range(len(truth)):
+        for j in range(i + 1):
+            assert abs(Fraction(float(S[i, j])) - truth[i][j]) <= Fraction(float(R[i, j]))
+    assert R.max() <= loose * 30 * UNIT
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("size", [1.0, 1e8])
+def test_assembled_matrices_contain_the_exact_ones(seed, size, assembled):
+    """With a skew part of 1e8 the entries of (3) and (10) cancel to their last digits."""
+    rng = np.random.default_rng(seed)
+    (_, _, a), proof = equilibrium(rng, 5, 4, 3)
+    lam, skew = proof["lam"], rng.normal(size=(5, 5)) * size
+    W = a["W"] + (skew - skew.T) / lam[:, None]
+    psd.condition_10(W, a["U"] * 3, a["G"], lam, 1.7)
+    assert_contains(assembled, exact_10(W, a["U"] * 3, a["G"], lam, 1.7), 100 * size)
+    psd.condition_3(W, lam, 0.3)
+    zero = np.zeros((5, 1))
+    lowered = exact_10(W, zero, zero.T, lam, 1.0)
+    for i in range(5):
+        lowered[i][i] -= 2 * Fraction(0.3) * Fraction(float(lam[i]))
+    assert_contains(assembled, lowered, 100 * size)
+    for k in (3, 6):  # the two sides of the residual condition, and of the norm
+        (_, _, b), _ = residual(rng, 4, k)
+        V, D = b["W"] * size, b["D"] / size**2
+        psd.condition_residual(V, D, 1e-3)
+        assert_contains(assembled, exact_residual(V, D, 1e-3), 100 * size**2 if k == 3 else 10)
+        psd.norm_at_most(V, 0.3 * size)
+        rows = rational(V.T if k == 3 else V)
+        truth = [[-product(x, y) for y in rows] for x in rows]
+        for i in range(len(rows)):
+            truth[i][i] += Fraction(0.3 * size) ** 2
+        assert_contains(assembled, truth, 100 * size**2)
+
+
+def product(a, b):
+    return sum(p * q for p, q in zip(a, b, strict=True))
+
+
+def exact_residual(W, D, delta):
+    """(1 + δ)D⁻¹ − WᵀW, or (1 + δ)I − W D Wᵀ if that is smaller."""
+    narrow, d = len(D) <= len(W), [Fraction(float(x)) for x in D]
+    rows, top = rational(W.T if narrow else W), 1 + Fraction(delta)
+    weights = [Fraction(1)] * len(W) if narrow else d
+    return [
+        [
+            (top / d[i] if narrow else top) * (i == j)
+            - sum(p * w * q for p, w, q in zip(x, weights, y, strict=True))
+            for j, y in enumerate(rows)
+        ]
+        for i, x in enumerate(rows)
+    ]
+
+
 def exact_10(W, U, G, lam, lip):
     n, L = len(W), Fraction(lip)
     W, U, Gt, lam = rational(W), rational(U), rational(G.T), [Fraction(float(x)) for x in lam]
-    product = lambda a, b: sum(p * q for p, q in zip(a, b, strict=True))  # noqa: E731
     return [
         [
             2 * lam[i] * (i == j)
@@ -244,6 +345,9 @@ def test_residual_condition_uses_delta_and_ignores_idle_columns():
     assert not psd.condition_residual(W, D, 4e-7)
     assert psd.condition_residual(W, D, 1e-6)
     assert psd.condition_residual(W, np.zeros(3), 0.0)
+    W, D = np.ones((1, 2)), np.array([0.5, 0.5 + 5e-7])
+    assert not psd.condition_residual(W, D, 4e-7)
+    assert psd.condition_residual(W, D, 1e-6)
 
 
 def test_layers_of_the_size_in_use():

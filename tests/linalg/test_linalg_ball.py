@@ -1,4 +1,4 @@
-"""Every operation on balls holds the exact rational result, and is not much wider than it must be."""
+"""Every operation on balls holds the exact rational result, and is hardly wider than it must be."""
 
 import itertools
 from fractions import Fraction

@@ -40,26 +40,27 @@ class ActivationKind(ABC):
         """prox_{αf}(v), σ = prox_f: the z = σ(w) with (1 − α)σ(w) + αw = v.
 
         The left side is increasing in w with slope in [min(1, α), max(1, α)], so a bracketed Newton
-        iteration always converges; subclasses with a closed form override this. An entry stops where
-        its own excess is rounding: the others in the batch do not change it.
+        iteration always converges; subclasses with a closed form override this. Each entry stops one
+        step after its own excess is rounding: the others in the batch do not change it.
         """
         width = (v.abs() + 1.0) * max(1.0, 1.0 / alpha)
         low, high = v - width, v + width
         w = v.clone()
+        done = torch.zeros_like(v, dtype=torch.bool)
         rounding = 2.0 * torch.finfo(v.dtype).eps
         for _ in range(60):
             z = self.forward(w)
             excess = (1.0 - alpha) * z + alpha * w - v
             size = abs(1.0 - alpha) * z.abs() + alpha * w.abs() + v.abs()
-            settled = excess.abs() <= rounding * size
-            if bool(settled.all()):
-                break
             high = torch.where(excess > 0, w, high)
             low = torch.where(excess > 0, low, w)
             newton = w - excess / ((1.0 - alpha) * self.derivative(w) + alpha)
-            inside = (newton > low) & (newton < high)
+            inside = (newton >= low) & (newton <= high)
             step = torch.where(inside, newton, (low + high) / 2)
-            w = torch.where(settled, w, step)
+            w = torch.where(done, w, step)
+            done = done | (excess.abs() <= rounding * size)
+            if bool(done.all()):
+                break
         return self.forward(w)
 
     def __eq__(self, other: object) -> bool:

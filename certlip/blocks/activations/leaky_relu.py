@@ -29,7 +29,8 @@ class LeakyReLU(ActivationKind):
         return torch.where(v >= 0, v, self.slope * v)
 
     def derivative(self, v: Tensor) -> Tensor:
-        return torch.where(v > 0, 1.0, self.slope).to(v.dtype)
+        # ones_like: of two plain numbers torch would make a float32 and lose digits of the slope
+        return torch.where(v > 0, torch.ones_like(v), self.slope)
 
     def prox(self, v: Tensor, alpha: float) -> Tensor:
         if self.slope == 0.0:

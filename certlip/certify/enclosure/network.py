@@ -17,9 +17,10 @@ from certlip.lmi import EquilibriumProof, NetworkProof
 from certlip.lmi.slack import SLACK
 from certlip.solvers import Evaluator
 
-#: Rows that go through the network together. A matrix product may round differently for another number
-#: of rows, so batches always have this many (the last one is padded): a sample's result depends on
-#: nothing but the sample.
+#: Rows that go through the network together. A matrix product may round differently for another
+#: number of rows, so batches always have this many (the last one is padded): a limit on the number of
+#: samples changes no result. Another order may change the last bits of a guess, and with it those of
+#: a radius: some libraries round the rows of a product differently by their position.
 ROWS = 256
 
 LOCAL: dict[type[Block], Callable[..., Local]] = {
@@ -85,7 +86,9 @@ class Encloser:
     def _local(self, k: int, block: Block, x: np.ndarray) -> Local:
         if k not in self.implicit:
             return LOCAL[type(block)](block, x)
+        # a row that overflowed (NaN too) would only keep the solver busy: any guess will do there
+        sane = np.where((np.abs(x) < 1e100).all(axis=1, keepdims=True), x, 0.0)
         with torch.no_grad():
-            _, solution = self.guess.block(k, torch.from_numpy(x).to(self.device))
+            _, solution = self.guess.block(k, torch.from_numpy(sane).to(self.device))
         assert solution is not None
         return self.implicit[k](x, solution.z.cpu().numpy())

@@ -1,0 +1,270 @@
+"""The commands on real input: what they write, what they say, how they exit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+
+import jsonschema
+import numpy as np
+import pytest
+
+from certlip.blocks import load
+from certlip.report import load_schema
+
+
+def test_demo_tells_the_whole_story(certlip, tmp_path):
+    result = certlip("demo", "--out", tmp_path / "demo", "--json")
+    assert result.code == 0, result.err
+    document = result.document
+    sll, lben = document["sll"], document["lben"]
+    assert sll["natural_accuracy"] >= 0.95
+    assert sll["certified_accuracy"]["36/255"] >= sll["natural_accuracy"] - 0.03
+    assert float(lben["lipschitz_upper"]) <= 1 + 1e-6
+    assert document["reparametrization_difference"] <= 1e-10
+    # nowhere worse on the validation split by construction; here on the test split, one of its
+    # 360 samples allowed for another machine's arithmetic
+    for eps, share in sll["certified_accuracy"].items():
+        assert lben["certified_accuracy"][eps] >= share - 1 / 360
+    assert sll["falsifier"]["broken"] == lben["falsifier"]["broken"] == 0
+    assert "accepted" in document["checker"]
+    for name in ("lben.certlip", "report/report.html", "report/results.jsonl", "sll/model.pt"):
+        assert (tmp_path / "demo" / name).stat().st_size > 0
+    steps = [entry["step"] for entry in load(tmp_path / "demo/lben/model.pt").history]
+    assert steps == ["train", "finetune"]
+    again = certlip("demo", "--out", tmp_path / "demo")
+    assert again.code == 2
+    assert "not empty" in again.err
+
+
+def test_certify_writes_what_it_says(certlip, story, tmp_path):
+    result = certlip(
+        *("certify", story / "sll" / "model.pt", "--dataset", "digits", "--limit", 40),
+        *("--eps", "0.1,36/255", "--report", tmp_path / "r", "--certificate", tmp_path / "c.certlip"),
+        "--json",
+    )
+    assert result.code == 0
+    jsonschema.validate(result.document, load_schema("certify-1"))
+    assert json.loads((tmp_path / "r" / "report.json").read_text()) == result.document
+    rows = [json.loads(s) for s in (tmp_path / "r" / "results.jsonl").read_text().splitlines()]
+    assert [row["index"] for row in rows] == list(range(40))
+    at = sum(row["status"] == "certified" and float(row["radius_lower"]) >= 0.1 for row in rows)
+    assert result.document["certified_accuracy"]["0.1"] == at / 40
+    assert certlip("verify", tmp_path / "c.certlip").code == 0
+
+
+def test_limit_does_not_change_a_sample(certlip, story, tmp_path):
+    rows = {}
+    for limit in (3, 50):
+        folder = tmp_path / str(limit)
+        line = ("certify", story / "lben" / "model.pt", "--dataset", "digits", "--falsify", 0)
+        assert certlip(*line, "--limit", limit, "--report", folder).code == 0
+        rows[limit] = (folder / "results.jsonl").read_text().splitlines()
+    assert rows[3] == rows[50][:3]
+
+
+@pytest.mark.parametrize("name", ["sll", "lben"])
+def test_verify_accepts_the_model_and_the_data_it_is_about(certlip, story, name):
+    other = {"sll": "lben", "lben": "sll"}[name]
+    certificate = story / f"{name}.certlip"
+    line = ("verify", certificate, "--dataset", "digits", "--limit", 60)
+    accepted = certlip(*line, "--model", story / name / "model.pt", "--json")
+    assert accepted.code == 0
+    assert accepted.document["accepted"] is True
+    assert certlip(*line, "--model", story / other / "model.pt").code == 1
+    assert certlip("verify", certificate, "--dataset", "digits", "--limit", 59).code == 1
+    assert certlip("verify", certificate, "--dataset", "digits", "--split", "train").code == 1
+
+
+def test_the_checker_runs_alone(story):
+    done = subprocess.run(
+        [sys.executable, "-m", "certlip.checker", str(story / "lben.certlip")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert "accepted" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["sll", "lben"])
+def test_check_lmi_document(certlip, story, name):
+    result = certlip("check-lmi", story / name / "model.pt", "--condition", "3,4,10", "--json")
+    assert result.code == 0
+    jsonschema.validate(result.document, load_schema("check-lmi-1"))
+    assert float(result.document["lipschitz_upper"]) <= 1 + 1e-6
+    assert all(row["outcome"] == "proven" for row in result.document["blocks"])
+
+
+def test_check_lmi_refutes_an_l_that_is_too_small(certlip, story):
+    result = certlip("check-lmi", story / "lben" / "model.pt", "--lipschitz", "0.5", "--json")
+    assert result.code == 1
+    jsonschema.validate(result.document, load_schema("check-lmi-1"))
+    row = next(r for r in result.document["blocks"] if r["condition"] == "10")
+    assert row["outcome"] == "refuted"
+    assert row["lipschitz_upper"] is None
+    assert result.document["lipschitz_upper"] is None
+
+
+def test_inspect_names_blocks_and_history(certlip, story):
+    result = certlip("inspect", story / "lben" / "model.pt", "--json")
+    assert result.code == 0
+    [block] = result.document["model"]["blocks"]
+    assert block["kind"] == "equilibrium"
+    assert block["family"] == "lben"
+    assert [entry["step"] for entry in result.document["history"]] == ["train", "finetune"]
+    assert "finetune" in certlip("inspect", story / "lben" / "model.pt").err
+
+
+def test_doctor_reports(certlip, tmp_path):
+    result = certlip("doctor", "--json", "--data-dir", tmp_path)
+    assert result.code == 0
+    assert result.document["datasets"]["digits"] == "360 test samples"
+    assert "files" in result.document["datasets"]["mnist"]
+    assert set(result.document["solvers"]) == {"cvxpy", "clarabel", "scs", "mosek"}
+
+
+def test_train_lists_recipes(certlip):
+    result = certlip("train", "--list", "--json")
+    assert result.code == 0
+    assert "digits-quick" in result.document["recipes"]
+
+
+def test_a_run_is_not_overwritten(certlip, story):
+    line = ("train", "--dataset", "digits", "--epochs", 12, "--out", story / "sll")
+    before = (story / "sll" / "model.pt").read_bytes()
+    result = certlip(*line)
+    assert result.code == 2
+    assert "--resume" in result.err
+    assert (story / "sll" / "model.pt").read_bytes() == before
+    assert certlip(*line, "--resume", "-q").code == 0
+    assert (story / "sll" / "model.pt").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("gate", "code"), [("36/255=0.1", 0), ("36/255=1", 1), ("0.1=0.2,36/255=0.999", 1), ("9=0", 0)]
+)
+def test_gates_decide_the_exit_code(certlip, story, gate, code):
+    line = ("certify", story / "sll" / "model.pt", "--dataset", "digits", "--limit", 60)
+    for extra in ((), ("--json",), ("-q",)):
+        assert certlip(*line, "--falsify", 0, "--fail-under", gate, *extra).code == code
+
+
+def test_a_gate_that_only_undecided_samples_could_save_is_inconclusive(certlip, tmp_path):
+    import torch
+
+    from certlip.blocks import Affine, Network, save
+
+    # two logits that are always equal: every sample is a tie, which is never certified
+    network = Network([Affine(torch.ones(2, 2, dtype=torch.float64), torch.zeros(2).double())])
+    save(network, tmp_path / "tie.pt")
+    np.savez(tmp_path / "data.npz", x=np.full((4, 2), 0.5), y=np.array([0, 0, 0, 1]))
+    line = ("certify", tmp_path / "tie.pt", "--dataset", f"npz:{tmp_path / 'data.npz'}")
+    result = certlip(*line, "--eps", "0.1", "--json")
+    assert result.document["counts"]["certified"] == 0
+    assert result.document["counts"]["unknown"] == 3
+    assert certlip(*line, "--fail-under", "0.1=0.75").code == 3
+    assert certlip(*line, "--fail-under", "0.1=0.8").code == 1
+
+
+def test_safetensors_is_a_model_file_like_any_other(certlip, story, tmp_path):
+    from certlip.blocks import save
+
+    save(load(story / "lben" / "model.pt"), tmp_path / "m.safetensors")
+    line = ("--dataset", "digits", "--limit", 20, "--falsify", 0, "--json")
+    a = certlip("certify", tmp_path / "m.safetensors", *line).document
+    b = certlip("certify", story / "lben" / "model.pt", *line).document
+    assert a["model"]["sha256"] == b["model"]["sha256"]
+    assert a["certified_accuracy"] == b["certified_accuracy"]
+
+
+def test_a_model_whose_proof_fails_has_no_certified_accuracy(certlip, story, tmp_path):
+    """The published slip V·V for VᵀV: once V is trained the model leaves its constraint."""
+    import torch
+
+    from certlip.blocks import Equilibrium, Network, Origin, save
+    from certlip.reparam import reparametrize
+
+    lben = reparametrize(load(story / "sll" / "model.pt")).lben
+    with torch.no_grad():
+        torch.manual_seed(1)
+        lben.V += 0.05 * torch.randn_like(lben.V)
+    right = lben.freeze()
+    psi = lben.log_psi.detach().exp()
+    V = lben.V.detach()
+    wrong = right.W + psi[:, None] * (V.T @ V) - psi[:, None] * (V @ V)
+    parts = (right.U, right.G, right.b_z, right.b_y, right.sigma, right.origin)
+    save(Network([Equilibrium(right.W, *parts)]), tmp_path / "right.pt")
+    save(Network([Equilibrium(wrong, *parts)]), tmp_path / "wrong.pt")
+    assert isinstance(right.origin, Origin)
+    assert certlip("check-lmi", tmp_path / "right.pt").code == 0
+    refuted = certlip("check-lmi", tmp_path / "wrong.pt")
+    assert refuted.code == 1
+    assert "does not hold" in refuted.err
+    result = certlip("certify", tmp_path / "wrong.pt", "--dataset", "digits", "--json")
+    assert result.code == 1
+    assert result.out == ""
+
+
+def test_a_broken_certificate_exits_with_5(certlip, story, tmp_path, monkeypatch):
+    """A planted bug (√2 missing and L halved) is caught by the falsifier and wins over all."""
+    from certlip.certify import radii
+
+    def too_small(network, proof):
+        return np.full((network.classes, network.classes), 0.3)
+
+    monkeypatch.setattr(radii, "pair_bounds", too_small)
+    result = certlip(
+        *("certify", story / "sll" / "model.pt", "--dataset", "digits", "--limit", 40),
+        *("--falsify", 40, "--fail-under", "36/255=0.1", "--certificate", tmp_path / "c.certlip"),
+        *("--report", tmp_path / "r", "--json"),
+    )
+    assert result.code == 5
+    assert "UNSOUND" in result.err
+    assert result.document["falsifier"]["broken"] > 0
+    assert not (tmp_path / "c.certlip").exists()
+    assert np.load(tmp_path / "r" / "counterexamples.npz")["x"].shape[1] == 64
+
+
+def test_one_document_on_stdout_and_nothing_else(certlip, story):
+    model = story / "sll" / "model.pt"
+    for line in (("inspect", model), ("check-lmi", model), ("doctor",)):
+        assert certlip(*line).out == ""
+        json.loads(certlip(*line, "--json").out)
+        assert certlip(*line, "-q").err == ""
+
+
+def test_version_and_help(certlip):
+    assert certlip("--version").out.startswith("certlip 0.")
+    for command in ("certify", "train", "check-lmi", "verify"):
+        result = certlip(command, "--help")
+        assert result.code == 0
+        assert "--json" in result.out
+
+
+def test_help_is_fast_enough_to_need_no_torch():
+    code = "import sys, certlip_cli.main as m; m.run(['--help']); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_interrupt_keeps_what_was_done(certlip, tmp_path, monkeypatch):
+    from certlip.training import loop
+
+    original = loop._epoch
+
+    def interrupted(module, optimizer, x, label, epoch, settings):
+        if epoch == 11:
+            raise KeyboardInterrupt
+        return original(module, optimizer, x, label, epoch, settings)
+
+    line = ("train", "--dataset", "digits", "--epochs", 20, "--limit", 200, "--out", tmp_path)
+    monkeypatch.setattr(loop, "_epoch", interrupted)
+    result = certlip(*line)
+    assert result.code == 130
+    assert "--resume" in result.err
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 10
+    monkeypatch.setattr(loop, "_epoch", original)
+    assert certlip(*line, "--resume").code == 0
+    shutil.rmtree(tmp_path)

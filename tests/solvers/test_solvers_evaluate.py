@@ -1,0 +1,165 @@
+"""The evaluation of frozen networks against plain formulas in NumPy, one per kind of block."""
+
+import numpy as np
+import pytest
+import torch
+
+from certlip.blocks import (
+    Activation,
+    Affine,
+    Equilibrium,
+    Network,
+    Normalize,
+    Residual,
+    Sigma,
+)
+from certlip.blocks.activations import activation
+from certlip.blocks.kinds import KINDS
+from certlip.errors import InconclusiveError
+from certlip.solvers import Evaluator, PeacemanRachford, Substitution
+from certlip.solvers.evaluate import solver_for
+
+SIGMA = Sigma(((activation("relu"), 2), (activation("tanh"), 1), (activation("elu"), 1)))
+n, d, q = 4, 3, 2
+
+
+def arrays(*shapes, seed=0):
+    rng = np.random.default_rng(seed)
+    return [torch.from_numpy(rng.normal(size=shape)) for shape in shapes]
+
+
+def points(rows, width, seed=1):
+    return np.random.default_rng(seed).normal(size=(rows, width))
+
+
+def apply_sigma(v):
+    elu = np.where(v[:, 3:] >= 0, v[:, 3:], np.exp(np.minimum(v[:, 3:], 0)) - 1)
+    return np.concatenate([np.maximum(v[:, :2], 0), np.tanh(v[:, 2:3]), elu], axis=1)
+
+
+def equilibrium_block(seed=0, strict=False):
+    A, B, U, G, b_z, b_y = arrays((n, n), (n, n), (n, d), (q, n), (n,), (q,), seed=seed)
+    W = 0.6 * torch.eye(n, dtype=torch.float64) - 0.1 * A.T @ A + B - B.T
+    return Equilibrium(0.5 * B.tril(-1) if strict else W, U, G, b_z, b_y, SIGMA)
+
+
+def equilibrium_formula(block, x):
+    """By a damped iteration of the definition."""
+    W, U, G = block.W.numpy(), block.U.numpy(), block.G.numpy()
+    z = np.zeros((len(x), n))
+    for _ in range(6000):
+        z = z + 0.02 * (apply_sigma(z @ W.T + x @ U.T + block.b_z.numpy()) - z)
+    return z @ G.T + block.b_y.numpy()
+
+
+def residual_formula(block, x):
+    W, D, b = block.W.numpy(), block.D.numpy(), block.b.numpy()
+    return np.stack([r - 2 * W @ (D * apply_sigma((W.T @ r + b)[None])[0]) for r in x])
+
+
+def residual_block():
+    W, D, b = arrays((d, n), (n,), (n,))
+    return Residual(W, D.abs(), b, SIGMA)
+
+
+ROWS = {
+    "normalize": (
+        lambda: Normalize(*[a.abs() + 0.5 for a in arrays((d,), (d,))]),
+        lambda block, x: (x - block.mean.numpy()) / block.std.numpy(),
+    ),
+    "affine": (
+        lambda: Affine(*arrays((q, d), (q,))),
+        lambda block, x: np.einsum("ij,bj->bi", block.W.numpy(), x) + block.b.numpy(),
+    ),
+    "activation": (lambda: Activation(SIGMA), lambda _, x: apply_sigma(x)),
+    "residual": (residual_block, residual_formula),
+    "equilibrium": (equilibrium_block, equilibrium_formula),
+}
+every_kind = pytest.mark.parametrize("kind", sorted(KINDS))
+
+
+def test_every_kind_has_a_row():
+    assert set(ROWS) == set(KINDS)
+
+
+@every_kind
+def test_a_block_is_its_formula(kind):
+    make, formula = ROWS[kind]
+    block = make()
+    x = points(7, block.in_width)
+    evaluator = Evaluator(Network([block]))
+    expected = formula(block, x)
+    y = evaluator(torch.from_numpy(x))
+    assert y.shape == (7, block.out_width)
+    np.testing.assert_allclose(y.numpy(), expected, rtol=1e-9, atol=1e-9)
+    alone, solution = evaluator.block(0, torch.from_numpy(x))
+    assert torch.equal(alone, y)
+    assert (solution is not None) == (kind == "equilibrium")
+
+
+@every_kind
+def test_float32_follows_float64(kind):
+    block = ROWS[kind][0]()
+    x = torch.from_numpy(points(4, block.in_width))
+    y = Evaluator(Network([block]), dtype=torch.float32)(x.float())
+    assert y.dtype == torch.float32
+    torch.testing.assert_close(y.double(), Evaluator(Network([block]))(x), rtol=1e-4, atol=1e-4)
+
+
+@every_kind
+def test_the_gradient_in_x_is_that_of_central_differences(kind):
+    block = ROWS[kind][0]()
+    evaluator = Evaluator(Network([block]), tol=1e-13)
+    x = torch.from_numpy(points(2, block.in_width))
+    g, dx = (torch.from_numpy(points(2, w, 2)) for w in (block.out_width, block.in_width))
+    x.requires_grad_()
+    (slope,) = torch.autograd.grad((evaluator(x) * g).sum(), x)
+    h = 1e-6
+    with torch.no_grad():
+        central = ((evaluator(x + h * dx) - evaluator(x - h * dx)) * g).sum() / (2 * h)
+    assert float((slope * dx).sum()) == pytest.approx(float(central), rel=1e-6, abs=1e-7)
+
+
+def network():
+    affine = Affine(*arrays((q, q), (q,), seed=5))
+    return Network([ROWS["normalize"][0](), equilibrium_block(), affine])
+
+
+def test_a_network_is_the_composition_of_its_blocks():
+    net = network()
+    x = points(6, d)
+    expected = x
+    for block in net.blocks:
+        expected = ROWS[block.kind][1](block, expected)
+    y, solutions = Evaluator(net).run(torch.from_numpy(x))
+    np.testing.assert_allclose(y.numpy(), expected, rtol=1e-9, atol=1e-9)
+    assert list(solutions) == [1]
+    assert solutions[1].converged
+    assert solutions[1].z.shape == (6, n)
+
+
+def test_starts_are_used_by_the_block_they_belong_to():
+    evaluator = Evaluator(network())
+    x = torch.from_numpy(points(6, d))
+    y, solutions = evaluator.run(x)
+    again, warm = evaluator.run(x, {1: solutions[1].z, 2: torch.full((1, 1), torch.nan)})
+    assert warm[1].iterations == 0 < solutions[1].iterations
+    torch.testing.assert_close(again, y, rtol=0, atol=1e-9)
+
+
+def test_a_triangular_block_is_solved_by_substitution_and_gives_the_same():
+    block = equilibrium_block(strict=True)
+    assert isinstance(solver_for(block, block.W), Substitution)
+    dense = equilibrium_block()
+    assert isinstance(solver_for(dense, dense.W), PeacemanRachford)
+    x = points(3, d)
+    y = Evaluator(Network([block]))(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(y, equilibrium_formula(block, x), rtol=1e-9, atol=1e-9)
+
+
+def test_a_block_whose_resolvent_is_singular_is_reported():
+    one = torch.ones(1, 1, dtype=torch.float64)
+    relu = Sigma.of(activation("relu"), 1)
+    block = Equilibrium(2 * one, one, one, one[0], one[0], relu)
+    with pytest.raises(InconclusiveError, match="singular"):
+        Evaluator(Network([block]))

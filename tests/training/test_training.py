@@ -1,0 +1,218 @@
+"""Training runs: resumed bit for bit, nothing unproven kept, frozen networks independent of training."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from certlip import data
+from certlip.blocks import load
+from certlip.errors import InconclusiveError, InputError
+from certlip.lmi import prove
+from certlip.reparam import reparametrize
+from certlip.training import Settings, finetune, load_recipe, recipe_names, train
+from certlip.training.losses import margin_cross_entropy
+from certlip.training.schedule import triangular
+
+ARCHITECTURE = {"width": 64, "hidden": 16, "depth": 2}
+
+
+@pytest.fixture(scope="module")
+def splits():
+    return {name: data.load("digits", split=name).first(150) for name in ("train", "validation")}
+
+
+def run(splits, out, **options):
+    settings = Settings(epochs=6, checkpoint_every=2).with_options(**options.pop("settings", {}))
+    return train(
+        "sll", ARCHITECTURE, splits["train"], splits["validation"], settings, out, **options
+    )
+
+
+def weights(network):
+    return [a for block in network.blocks for a in block.arrays().values()]
+
+
+class Killed(Exception):
+    """Stands for a kill between two epochs."""
+
+
+def test_resumed_run_ends_with_the_same_weights(splits, tmp_path):
+    whole = run(splits, tmp_path / "whole")
+
+    def kill(progress):
+        if progress.epoch == 5:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(splits, tmp_path / "killed", on_epoch=kill)
+    assert not (tmp_path / "killed" / "model.pt").exists()
+    torch.manual_seed(99)  # the state of the process must not matter
+    resumed = run(splits, tmp_path / "killed", resume=True)
+    for a, b in zip(weights(whole), weights(resumed), strict=True):
+        assert torch.equal(a, b)
+    rows = [json.loads(s) for s in (tmp_path / "killed" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5, 6]
+
+
+def test_resume_refuses_other_settings(splits, tmp_path):
+    run(splits, tmp_path)
+    with pytest.raises(InputError, match="another settings"):
+        run(splits, tmp_path, resume=True, settings={"lr": 0.5})
+
+
+def test_resume_refuses_a_damaged_checkpoint(splits, tmp_path):
+    run(splits, tmp_path)
+    (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(InputError, match=r"checkpoint\.pt: not a checkpoint"):
+        run(splits, tmp_path, resume=True)
+
+
+def test_seed_decides_the_weights(splits, tmp_path):
+    a, b, c = (
+        run(splits, tmp_path / name, settings={"seed": seed, "epochs": 1})
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    )
+    assert a.sha256() == b.sha256() != c.sha256()
+
+
+def test_the_kept_model_is_proven_and_has_a_history(splits, tmp_path):
+    network = run(splits, tmp_path)
+    assert prove(load(tmp_path / "model.pt")).lip.value == 1.0
+    [entry] = network.history
+    assert entry["step"] == "train"
+    assert entry["dataset"] == "digits"
+    assert entry["settings"]["epochs"] == 6
+
+
+def test_a_model_that_cannot_be_proven_is_never_kept(splits, tmp_path, monkeypatch):
+    from certlip.training import loop
+
+    def refuse(network):
+        raise InconclusiveError("planted")
+
+    monkeypatch.setattr(loop, "prove", refuse)
+    with pytest.raises(InconclusiveError, match="no epoch gave a model"):
+        run(splits, tmp_path)
+    assert not (tmp_path / "model.pt").exists()
+    assert not (tmp_path / "best.pt").exists()
+
+
+def test_unknown_family(splits, tmp_path):
+    with pytest.raises(InputError, match="expected one of sll"):
+        train("mlp", {}, splits["train"], splits["validation"], Settings(), tmp_path)
+
+
+def test_finetuning_moves_parameters_but_keeps_the_bound(splits, tmp_path):
+    origin = run(splits, tmp_path / "sll")
+    settings = Settings(epochs=2, lr=1e-3, clip=1.0, checkpoint_every=1)
+    seen = []
+    finetune(
+        origin,
+        splits["train"],
+        splits["validation"],
+        settings,
+        tmp_path / "lben",
+        on_epoch=lambda progress: seen.append(progress.metrics),
+    )
+    assert all(row["proven"] for row in seen)
+    assert all(float(row["lipschitz_upper"]) <= 1 + 1e-6 for row in seen)
+    assert seen[0]["loss"] != seen[1]["loss"]
+    tuned = load(tmp_path / "lben" / "model.pt")
+    assert [entry["step"] for entry in tuned.history] == ["train", "finetune"]
+    assert prove(tuned).lip.value <= 1 + 1e-6
+
+
+def test_resumed_finetuning_ends_with_the_same_weights(splits, tmp_path):
+    origin = run(splits, tmp_path / "sll")
+    settings = Settings(epochs=3, lr=1e-3, clip=1.0, checkpoint_every=1)
+    arguments = (origin, splits["train"], splits["validation"], settings)
+    finetune(*arguments, tmp_path / "whole")
+
+    def kill(progress):
+        if progress.epoch == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        finetune(*arguments, tmp_path / "killed", on_epoch=kill)
+    finetune(*arguments, tmp_path / "killed", resume=True)
+    a, b = (
+        torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)["module"]
+        for name in ("whole", "killed")
+    )
+    assert all(torch.equal(a[key], b[key]) for key in a)
+    assert load(tmp_path / "whole/model.pt").sha256() == load(tmp_path / "killed/model.pt").sha256()
+
+
+def test_an_epoch_that_is_worse_somewhere_is_not_kept(splits, tmp_path):
+    origin = run(splits, tmp_path / "sll")
+    settings = Settings(epochs=1, lr=3e-2, clip=0.0, checkpoint_every=1, offset=5.0)
+    tuned = finetune(
+        origin, splits["train"], splits["validation"], settings, tmp_path / "lben"
+    )
+    rows = (tmp_path / "lben" / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(rows[0])["natural"] < 0.97 or tuned.history[-1]["epochs_not_worse"] == [1]
+    x = torch.from_numpy(splits["validation"].x)
+    from certlip.solvers import Evaluator
+
+    if not tuned.history[-1]["epochs_not_worse"]:
+        same = Evaluator(tuned)(x) - Evaluator(origin)(x)
+        assert float(same.abs().max()) < 1e-6  # ε = 1e-9 is all that was changed
+
+
+def test_frozen_networks_do_not_follow_training(splits, tmp_path):
+    parts = reparametrize(run(splits, tmp_path))
+    frozen = parts.freeze()
+    before = frozen.sha256()
+    with torch.no_grad():
+        for parameter in parts.lben.parameters():
+            parameter.add_(1.0)
+    assert frozen.sha256() == before != parts.freeze().sha256()
+
+
+def test_loss_is_cross_entropy_of_the_shifted_logits():
+    logits, label = torch.tensor([[1.0, 2.0, 0.5]]), torch.tensor([1])
+    p = np.exp(np.array([1.0, 2.0 - 0.7, 0.5]) / 0.2)
+    expected = -0.2 * np.log(p[1] / p.sum())
+    assert float(margin_cross_entropy(logits, label, 0.7, 0.2)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_triangular_schedule():
+    assert triangular(0.0) == 0.0
+    assert triangular(0.4) == 1.0
+    assert triangular(0.2) == 0.5
+    assert triangular(1.0) == 0.0
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_loads(name):
+    recipe = load_recipe(name)
+    assert recipe.note
+    assert recipe.model
+
+
+def test_unknown_recipe_names_the_nearest():
+    with pytest.raises(InputError, match="did you mean 'digits-quick'"):
+        load_recipe("digit-quick")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"lr": 0.0},
+        {"lr": float("nan")},
+        {"temperature": -1.0},
+        {"offset": -0.1},
+        {"clip": float("inf")},
+        {"checkpoint_every": 0},
+    ],
+)
+def test_bad_settings_are_refused(change):
+    with pytest.raises(InputError, match=next(iter(change))):
+        dataclasses.replace(Settings(), **change)
