@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from certlip.blocks import Network as Network
     from certlip.blocks import load as load
     from certlip.blocks import save as save
-    from certlip.certify import certify as certify
     from certlip.checker import check_certificate as check_certificate
     from certlip.lmi import prove as prove
     from certlip.reparam import reparametrize as reparametrize
@@ -23,7 +22,6 @@ _HOME = {
     "Network": "certlip.blocks",
     "load": "certlip.blocks",
     "save": "certlip.blocks",
-    "certify": "certlip.certify",
     "check_certificate": "certlip.checker",
     "prove": "certlip.lmi",
     "reparametrize": "certlip.reparam",
@@ -32,7 +30,6 @@ _HOME = {
 __all__ = [
     "Network",
     "__version__",
-    "certify",
     "check_certificate",
     "load",
     "prove",

@@ -16,6 +16,7 @@ from .options import (
     Limit,
     ModelPath,
     Split,
+    check_writable,
     read_data,
     read_model,
 )
@@ -52,6 +53,8 @@ def certify(
             raise InputError(f"--{option} {value}: expected at least {low}")
     if restarts < 1:
         raise InputError(f"--restarts {restarts}: expected at least 1")
+    check_writable("--report", report and report / "report.html")
+    check_writable("--certificate", certificate)
     values, gates = parse_eps(eps), parse_gates(fail_under)
     session.prepare_torch()
     network = read_model(model)

@@ -30,6 +30,7 @@ app = typer.Typer(
     ),
 )
 
+INTERRUPTED = "interrupted; what was done is kept, --resume goes on"
 COMMANDS = (
     "demo",
     "train",
@@ -67,11 +68,13 @@ def run(arguments: Sequence[str]) -> int:
     debug = "--debug" in arguments
     try:
         result = typer.main.get_command(app).main(list(arguments), "certlip", standalone_mode=False)
+        if result == 130:  # the parser turns an interrupt into an exit
+            return _fail(INTERRUPTED, 130)
         return result if isinstance(result, int) else 0
     except CertlipError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
-        return _fail("interrupted; what was done is kept, --resume goes on", 130)
+        return _fail(INTERRUPTED, 130)
     except (SystemExit, typer.Exit) as stop:
         code = getattr(stop, "exit_code", None) or getattr(stop, "code", 0)
         return code if isinstance(code, int) else 2
@@ -79,7 +82,7 @@ def run(arguments: Sequence[str]) -> int:
         if hasattr(error, "format_message"):  # the parser's usage errors
             return _fail(error.format_message(), 2)  # type: ignore[attr-defined]
         if type(error).__name__ == "Abort":
-            return _fail("interrupted", 130)
+            return _fail(INTERRUPTED, 130)
         if debug:
             traceback.print_exc()
         hint = "" if debug else "; --debug shows where"

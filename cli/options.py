@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +25,21 @@ Limit = Annotated[int | None, typer.Option(help="Only the first N samples.")]
 OutDir = Annotated[Path, typer.Option("--out", help="Folder for what is written.")]
 EPS = "36/255,72/255,108/255,1"
 EpsOption = Annotated[str, typer.Option("--eps", help="Radii in raw input units.")]
+
+
+def check_writable(option: str, path: Path | None) -> None:
+    """Refuses an output before hours of work, not after.
+
+    Raises:
+        InputError: a folder on the way to `path` is a file or cannot be written.
+    """
+    if path is None:
+        return
+    folder = path.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise InputError(f"{option} {path}: cannot be written, {folder} is no writable folder")
 
 
 def read_model(path: Path) -> Network:

@@ -95,7 +95,7 @@ def checked(kind: str, name: str, value: Any, *, ndim: int) -> Tensor:
         raise InputError(f"{where} has shape {tuple(value.shape)}: expected {ndim} nonempty axes")
     if value.layout != torch.strided or value.device.type != "cpu":
         raise InputError(f"{where} is {value.layout} on {value.device}: expected dense, on the CPU")
-    value = value.detach().resolve_neg()
+    value = value.detach()
     # a stored view with stride 0 may claim far more entries than it has: never expand it unasked
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
         raise InputError(f"{where} of shape {tuple(value.shape)} repeats its storage")

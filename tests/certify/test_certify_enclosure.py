@@ -5,11 +5,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from certify_nets import NETWORKS, affine, exact_output, lben_block, mondeq_block, normalize, tensor
+from certify_nets import NETWORKS, affine, exact_output, mondeq_block, normalize, tensor
 
-from certlip.blocks import Activation, Network, Residual, Sigma
-from certlip.blocks.activations import ELU, Tanh
+from certlip.blocks import Activation, Equilibrium, Network, Origin, Residual, Sigma
+from certlip.blocks.activations import ELU, Identity, LeakyReLU, ReLU, Tanh
 from certlip.certify.enclosure import Encloser
+from certlip.certify.enclosure.base import sigma_ball
+from certlip.linalg.rigorous import Ball
 from certlip.lmi import prove
 from certlip.solvers import Solution
 
@@ -62,33 +64,69 @@ def test_terrible_guesses_only_widen_the_enclosure(name, noise):
     assert np.isfinite(bad.error).all()
 
 
+def equilibrium(W, U, G, sigma=None, **origin):
+    n = len(W)
+    family = Origin("lben", {"lip": origin["lip"]}, {"psi": 1 / tensor(origin["lam"])})
+    arrays = map(tensor, (W, U, G, np.zeros(n), np.zeros(len(G))))
+    return Equilibrium(*arrays, sigma or Sigma.of(Identity(), n), family)
+
+
+def enclosure_with(block, x, z):
+    """The enclosure of one block at the guess z, where the solver says nothing else."""
+    network = Network([block])
+    encloser = Encloser(network, prove(network))
+    encloser.guess = Guess(lambda _k, y: np.tile(np.asarray(z, dtype=np.float64), (len(y), 1)))
+    return encloser(np.array([x], dtype=np.float64))
+
+
 def test_ge_is_part_of_the_error():
-    # U = W = 0: the equilibrium is relu(b), We = 0, and all of the error is Ge
-    block = lben_block(0)
-    zero = {name: torch.zeros_like(getattr(block, name)) for name in ("W", "U")}
-    from dataclasses import replace
-
-    network = Network([replace(block, **zero)])
-    encloser = Encloser(network, prove(network))
-    encloser.guess = Guess(lambda _k, y: np.ones((len(y), 6)))
-    x = np.zeros((2, 4))
-    assert_holds(network, encloser(x), x)
+    # W = 0: We = 0, and all of the error is Ge
+    block = equilibrium(np.zeros((3, 3)), np.eye(3), np.eye(3), lam=np.ones(3), lip=1.0)
+    enclosure = enclosure_with(block, [1.0, 2.0, 3.0], [1.0, 2.0, 7.0])
+    assert 4.0 <= enclosure.error[0] <= 8.0 * (1 + 1e-9)  # two: the room left for the checker
 
 
-def test_the_bound_is_attained_by_the_identity_and_not_much_larger():
-    # scalar z = wz + x: the guess ẑ is off by e/(1 − w), and the bound says |e| + |we|/(1 − w)
-    from certify_nets import Equilibrium, Origin
+@pytest.mark.parametrize("w", [-3.0, 0.5, 0.999])
+@pytest.mark.parametrize("gam", [1e-6, 1.0, 1e6])
+def test_the_bound_is_attained_by_the_identity(w, gam):
+    # z = wz + x: a residual e hides an error of e/(1 − w), and the bound says |e| + |we|/(1 − w)
+    block = equilibrium([[w]], [[1.0]], [[1.0]], lam=[gam], lip=max(gam, 1 / gam) / (1 - w))
+    true, gap = 1.0 / (1.0 - w), 1e-3
+    error = enclosure_with(block, [1.0], [true + gap]).error[0]
+    best = (1 - w) * gap + abs(w) * gap
+    assert gap <= best * (1 + 1e-9) <= error <= 2.0 * best * 1.003  # μ is proven to 0.1 %
 
-    from certlip.blocks.activations import Identity
 
-    origin = Origin("mondeq", {"m": 0.5})
-    arrays = map(tensor, ([[0.5]], [[1.0]], [[1.0]], [0.0], [0.0]))
-    network = Network([Equilibrium(*arrays, Sigma.of(Identity(), 1), origin)])
-    encloser = Encloser(network, prove(network))
-    encloser.guess = Guess(lambda _k, y: 2 * y + 1e-3)
-    enclosure = encloser(np.array([[1.0]]))
-    gap = abs(enclosure.y[0, 0] - 2.0)
-    assert gap <= enclosure.error[0] <= 2.01 * gap  # two: the room left for the checker
+def test_substitution_carries_an_early_residual_to_the_end():
+    # z₁ = x, z₂ = 10z₁, z₃ = 10z₂: the guess is off in z₁ and consistent after it
+    W = [[0.0, 0.0, 0.0], [10.0, 0.0, 0.0], [0.0, 10.0, 0.0]]
+    lam = [1e4, 1e2, 1.0]
+    block = equilibrium(W, [[1.0], [0.0], [0.0]], [[0.0, 0.0, 1.0]], lam=lam, lip=2e4)
+    enclosure = enclosure_with(block, [1.0], [2.0, 20.0, 200.0])
+    assert enclosure.y[0, 0] == 200.0
+    assert 100.0 <= enclosure.error[0] <= 200.0 * (1 + 1e-9)
+
+
+def test_the_rounding_of_the_readout_is_part_of_the_error():
+    G = np.random.default_rng(0).standard_normal((3, 50))
+    block = equilibrium(np.zeros((50, 50)), np.ones((50, 1)), G, lam=np.ones(50), lip=100.0)
+    readout = Network([affine(G)])
+    own = enclosure_with(block, [1.0], np.ones(50)).error
+    assert own[0] > Encloser(readout, prove(readout))(np.ones((1, 50))).error[0]
+
+
+@pytest.mark.parametrize("kind", [Identity(), ReLU(), LeakyReLU(0.3), Tanh(), ELU(0.7)])
+def test_activation_of_a_ball_keeps_the_radius_and_adds_its_own_error(kind):
+    v = np.linspace(-3.0, 3.0, 7)[None]
+    for radius in (0.0, 1e-20, 0.5):
+        ball = sigma_ball(Sigma.of(kind, 7), Ball(v, np.full_like(v, radius)))
+        assert (ball.rad >= radius + kind.relative_error * np.abs(ball.mid)).all()
+        ends = kind.forward(torch.from_numpy(np.stack([v - radius, v + radius]))).numpy()
+        assert (np.abs(ends - ball.mid) <= ball.rad).all()
+    exact = sigma_ball(Sigma.of(LeakyReLU(0.3), 7), Ball(v))
+    for a, s, r in zip(v[0], exact.mid[0], exact.rad[0], strict=True):
+        true = Fraction(float(a)) * (Fraction(0.3) if a < 0 else 1)
+        assert abs(Fraction(float(s)) - true) <= Fraction(float(r))
 
 
 def test_transcendental_activations_are_enclosed():

@@ -17,6 +17,7 @@ from checker_nets import (
     equilibrium,
     model_hash,
     normalize,
+    radii,
     residual,
     small,
     triangular,
@@ -25,6 +26,7 @@ from checker_nets import (
 
 import certlip.checker
 from certlip.checker import check_certificate
+from certlip.checker.blocks import enclose, prove, read_block
 from certlip.checker.samples import CHUNK
 
 
@@ -110,6 +112,37 @@ def test_a_poor_guess_costs_radius_only(tmp_path):
     keep = (d["samples"]["radius_lower"] > 0) | (d["samples"]["status"] != 0)
     d["samples"]["status"] = np.where(keep, d["samples"]["status"], 2)
     accept(claim(d), tmp_path)
+
+
+@pytest.mark.parametrize(("share", "accepted"), [(0.3, False), (1.001, True)])
+def test_an_error_is_multiplied_by_the_blocks_behind_it(share, accepted, tmp_path):
+    """E = L_2 δ_1 + δ_2 with L_2 about 100: a share of √2 E/L̄ is not enough."""
+    rng = np.random.default_rng(0)
+    pairs = [equilibrium(rng, 8, 5, 6), affine(rng, 3, 6)]
+    W = pairs[1][0][2]["W"]
+    W *= 100
+    lip = float(np.linalg.norm(W, 2) * (1 + 1e-9))
+    pairs[1][1]["lipschitz_upper"] = repr(lip)
+    d = draft(rng, pairs, slack=0.0)
+    s = d["samples"]
+    s["z"]["0"] += 1e-9 * rng.normal(size=s["z"]["0"].shape)
+    G, b = pairs[0][0][2]["G"], pairs[0][0][2]["b_y"]
+    y = (s["z"]["0"] @ G.T + b) @ W.T + pairs[1][0][2]["b"]
+    lips = [2.0, lip]
+    arrays = pairs[0][0][2] | {k: v for k, v in pairs[0][1].items() if isinstance(v, np.ndarray)}
+    node = {"kind": "equilibrium", "meta": pairs[0][0][1], "arrays": {k: k for k in pairs[0][0][2]}}
+    block = read_block(node, arrays, 5)
+    proof = {k: k if isinstance(v, np.ndarray) else v for k, v in pairs[0][1].items()}
+    _, delta = enclose(block, prove(block, proof, arrays), s["x"], s["z"]["0"])
+    blocks = [pair[0] for pair in pairs]
+    pairwise = 2.0 * np.linalg.norm(W[:, None] - W, axis=2) + np.eye(3) * 1e300
+    smallest = np.minimum(pairwise, SQRT2 * 2.0 * lip).min(axis=1)[s["predicted"]]
+    less = share * SQRT2 * lip * delta / smallest
+    radius = radii(blocks, y, s["predicted"], lips) - less
+    s["radius_lower"] = np.where(s["status"] == 0, radius, 0.0)
+    verdict = check_certificate(write(claim(d), tmp_path / "a.certlip"))
+    assert verdict.accepted == accepted, verdict.reason
+    assert accepted or "radius_lower" in verdict.reason
 
 
 def test_radii_need_little_slack(tmp_path):

@@ -122,7 +122,7 @@ def test_doctor_reports(certlip, tmp_path):
     result = certlip("doctor", "--json", "--data-dir", tmp_path)
     assert result.code == 0
     assert result.document["datasets"]["digits"] == "360 test samples"
-    assert "files" in result.document["datasets"]["mnist"]
+    assert "not found" in result.document["datasets"]["mnist"]
     assert set(result.document["solvers"]) == {"cvxpy", "clarabel", "scs", "mosek"}
 
 

@@ -112,6 +112,17 @@ def test_matrix_products_hold_the_exact_result(seed, k, scale_a, scale_b):
 
 
 @pytest.mark.parametrize("seed", range(20))
+def test_the_rounding_of_the_radius_itself_is_covered(seed):
+    """Around zero nothing else is left in the radius that could hide it."""
+    rng = np.random.default_rng(seed)
+    R, b = rng.random((1, 200)), rng.random((200, 1))
+    corner = rational(R) @ rational(b)
+    assert holds(Ball(np.zeros_like(R), R) @ b, corner)
+    assert holds(b.T @ Ball(np.zeros_like(R.T), R.T), corner)
+    assert holds(Ball(np.zeros_like(R), R) * b.T, rational(R) * rational(b.T))
+
+
+@pytest.mark.parametrize("seed", range(20))
 def test_a_denormal_factor_keeps_its_rounding_error(seed):
     """γ|a| underflows to zero while γ|a||b| is far above every underflow term."""
     rng = np.random.default_rng(seed)
@@ -205,8 +216,9 @@ def test_products_with_an_exact_zero_are_exact():
 
 def test_the_magnitude_and_the_norm_of_a_radius_are_upper_bounds():
     ball = Ball(np.array([[-1.0, 0.1], [0.1, 2.0]]), np.array([[0.1, 0.3], [0.3, 0.1]]))
-    size = magnitude(ball)
-    assert (rational(size) >= rational(np.abs(ball.mid)) + rational(ball.rad)).all()
+    for far in (ball, Ball(np.ones(2), np.array([2.0**-54, 0.1]))):
+        size = magnitude(far)
+        assert (rational(size) >= rational(np.abs(far.mid)) + rational(far.rad)).all()
     exact = max(rational(ball.rad).sum(axis=1))
     assert exact <= Fraction(norm2_of_radius(ball.rad)) <= exact * (1 + Fraction(1, 10**14))
     assert norm2_of_radius(None) == 0.0

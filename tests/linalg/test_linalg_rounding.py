@@ -33,6 +33,15 @@ def test_sum_up_covers_long_sums_that_round_down(k):
     assert Fraction(float(sum_up(np.stack([values, values]), axis=1)[1])) >= exact
 
 
+@pytest.mark.parametrize("k", [10, 1000])
+def test_sum_up_covers_a_sum_from_first_to_last(k):
+    """Along the first axis the rows are added one by one, and each one is lost in the first."""
+    values = np.ones((k, 2))
+    values[0] = 2.0**53
+    assert np.sum(values, axis=0)[0] == 2.0**53
+    assert Fraction(float(sum_up(values, axis=0)[0])) >= 2**53 + k - 1
+
+
 @settings(max_examples=300)
 @given(st.lists(entries, min_size=1, max_size=20))
 def test_norm_up_is_above_the_exact_norm_and_close(values):
