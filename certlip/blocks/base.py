@@ -13,10 +13,10 @@ from certlip.errors import InputError
 
 
 class Block(ABC):
-    """A function R^in → R^out given by stored numbers, with a rule that bounds its Lipschitz constant.
+    """A function R^in → R^out given by stored numbers, with a rule for its Lipschitz constant.
 
-    Subclasses are frozen dataclasses; every array is a finite, contiguous float64 CPU tensor, checked
-    at construction, and never changed afterwards.
+    Subclasses are frozen dataclasses; every array is a finite, contiguous float64 CPU tensor,
+    checked and copied at construction, and never changed afterwards.
     """
 
     kind: ClassVar[str]
@@ -81,7 +81,7 @@ def parse_sigma(value: Any) -> Sigma:
 
 
 def checked(kind: str, name: str, value: Any, *, ndim: int) -> Tensor:
-    """A finite float64 CPU tensor of that many axes, or an `InputError` that says what it is instead."""
+    """A finite float64 CPU tensor of that many axes, or an `InputError` that says what it is."""
     where = f"{kind} block: {name}"
     if not isinstance(value, Tensor):
         raise InputError(f"{where} is a {type(value).__name__}: expected a tensor")
@@ -108,7 +108,7 @@ def checked(kind: str, name: str, value: Any, *, ndim: int) -> Tensor:
 
 
 def expect_shape(kind: str, name: str, value: Tensor, shape: tuple[int, ...], because: str) -> None:
-    """Raises an `InputError` unless the tensor has the shape; `because` says where it comes from."""
+    """Raises an `InputError` unless the tensor has the shape; `because` says where that is from."""
     if tuple(value.shape) != shape:
         raise InputError(
             f"{kind} block: {name} has shape {tuple(value.shape)}: expected {shape} ({because})"
@@ -122,5 +122,5 @@ def check_slopes(kind: str, sigma: Sigma) -> None:
     if sigma.width == 0:
         raise InputError(f"{kind} block: σ has no coordinates: expected at least 1")
     low, high = sigma.slopes
-    if not (0.0 <= low and high <= 1.0):
+    if not (low >= 0.0 and high <= 1.0):
         raise InputError(f"{kind} block: {sigma} has slopes in [{low}, {high}]: expected [0, 1]")

@@ -1,4 +1,4 @@
-"""y = G z + b_y with z = σ(W z + U x + b_z): the form everything can be brought to, equation (1)."""
+"""y = G z + b_y, z = σ(W z + U x + b_z): the form everything can be brought to, equation (1)."""
 
 from __future__ import annotations
 

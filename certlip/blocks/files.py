@@ -1,7 +1,8 @@
-"""Model files: `model.pt` (tensors and plain values, read with `weights_only=True`) and safetensors.
+"""Model files: `model.pt` (tensors and plain values, read with `weights_only=True`), safetensors.
 
-Both hold the same two things: a JSON document with the architecture and the history, and the tensors
-it names. Reading checks the hash of the function; a pickle that needs code is refused, never executed.
+Both hold the same two things: a JSON document with the architecture and the history, and the
+tensors it names. Reading checks the hash of the function; a pickle that needs code is refused,
+never executed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The registry of block kinds. To add one: its file, a line here, its rule in `lmi` and `certify`."""
+"""The registry of block kinds. To add one: its file, a line here, a rule in `lmi` and `certify`."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from certlip.errors import InputError
 
 @dataclass(frozen=True, eq=False)
 class Residual(Block):
-    """A residual block, W (d, k), D (k) ≥ 0, b (k). 1-Lipschitz if D WᵀW D ⪯ D (Araujo et al., 2023).
+    """A block with W (d, k), D (k) ≥ 0, b (k). 1-Lipschitz if D WᵀW D ⪯ D (Araujo et al. 2023).
 
     W and D are separate arrays: a stored product fl(−2WD) would be another matrix.
     """

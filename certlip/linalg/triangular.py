@@ -10,7 +10,7 @@ import numpy as np
 
 
 def strict_lower_blocks(W: np.ndarray) -> list[slice] | None:
-    """The coarsest consecutive blocks in which the square matrix W is strictly block lower-triangular.
+    """The coarsest consecutive blocks in which the square W is strictly block lower-triangular.
 
     Each returned slice B has W[B, j] = 0 exactly for every j ≥ B.start, so z_B depends on the
     coordinates before B only. `None` if the diagonal or the upper triangle has a non-zero.

@@ -13,7 +13,7 @@ from certlip.linalg.rigorous.bounds import product
 from certlip.lmi.analytic import multipliers
 from certlip.lmi.conditions import Conditions
 from certlip.lmi.proof import EquilibriumProof
-from certlip.lmi.rules import RULES
+from certlip.lmi.rules import apply_rule
 from certlip.lmi.rules.equilibrium import monotonicity
 
 CONDITIONS = ("3", "4", "10")
@@ -49,7 +49,12 @@ def check(
         rows.extend(found)
         bounds.append(bound)
     proven = [bound for bound in bounds if bound is not None]
-    return rows, product(proven) if len(proven) == len(bounds) else None
+    if len(proven) < len(bounds):
+        return rows, None
+    try:
+        return rows, product(proven)
+    except ValueError:  # above the largest double
+        return rows, None
 
 
 def exit_code(rows: Sequence[dict[str, Any]]) -> int:
@@ -63,7 +68,7 @@ def exit_code(rows: Sequence[dict[str, Any]]) -> int:
 def _explicit_row(k: int, block: Block) -> tuple[list[dict[str, Any]], UpperBound | None]:
     row = _row(k, min(block.in_width, block.out_width), "rule", None)
     try:
-        proof = RULES[type(block)](block)
+        proof = apply_rule(block)
     except CertlipError as error:
         return [row | _failed(error)], None
     row |= {
@@ -88,7 +93,7 @@ def _equilibrium_rows(
     row = _row(k, block.n, wanted[0], lip)
     start = time.perf_counter()
     try:
-        proof = RULES[Equilibrium](block, lip=lip)
+        proof = apply_rule(block) if lip is None else apply_rule(block, lip=lip)
     except CertlipError as error:
         row |= _failed(error) | {"seconds": time.perf_counter() - start}
         return rows + [row | {"condition": condition} for condition in wanted], None

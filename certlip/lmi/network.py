@@ -9,7 +9,7 @@ from certlip.errors import CertlipError, InconclusiveError, UnsupportedError
 from certlip.linalg.rigorous import UpperBound
 from certlip.linalg.rigorous.bounds import product
 from certlip.lmi.proof import BlockProof
-from certlip.lmi.rules import RULES
+from certlip.lmi.rules import apply_rule
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,13 @@ def prove(network: Network, *, lip: float | None = None) -> NetworkProof:
             f"a prescribed L needs one equilibrium block, this network has {len(implicit)}"
         )
     proofs: list[BlockProof] = []
-    total = product([])
     for k, block in enumerate(network.blocks):
-        if type(block) not in RULES:
-            raise UnsupportedError(f"block {k} ({block.kind}) has no rule")
         options = {"lip": lip} if lip is not None and k in implicit else {}
         try:
-            proofs.append(RULES[type(block)](block, **options))
-            total = product([proof.lip for proof in proofs])
+            proofs.append(apply_rule(block, **options))
         except CertlipError as error:
             raise type(error)(f"block {k} ({block.kind}): {error}") from None
-        except (ArithmeticError, ValueError) as error:  # a bound that is no finite double
-            raise InconclusiveError(f"block {k} ({block.kind}): {error}") from None
-    return NetworkProof(tuple(proofs), total)
+    try:
+        return NetworkProof(tuple(proofs), product([proof.lip for proof in proofs]))
+    except ValueError as error:
+        raise InconclusiveError(f"the product of all blocks' bounds: {error}") from None

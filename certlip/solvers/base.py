@@ -1,7 +1,7 @@
 """What an equilibrium solver is: z = σ(Wz + c) for many c at once, and the adjoint linear system.
 
-A solver returns what it reached and how far it got; it never hides that it did not converge. Nothing
-it returns is trusted by a proof: `certify` bounds the residual of whatever comes out.
+A solver returns what it reached and how far it got; it never hides that it did not converge.
+Nothing it returns is trusted by a proof: `certify` bounds the residual of whatever comes out.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class EquilibriumSolver(ABC):
     name: str
 
     def __init__(self, W: Tensor, sigma: Sigma, *, tol: float | None = None, max_iter: int) -> None:
-        """`tol` bounds ‖z − σ(Wz + c)‖ relative to 1 + ‖z‖; by default near the dtype's accuracy."""
+        """`tol` bounds ‖z − σ(Wz + c)‖ relative to 1 + ‖z‖; by default near the dtype's own."""
         self.W, self.sigma = W, sigma
         self.tol = tol if tol is not None else (1e-11 if W.dtype == torch.float64 else 2e-6)
         self.max_iter = max_iter

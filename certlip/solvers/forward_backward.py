@@ -13,7 +13,7 @@ from certlip.solvers.base import EquilibriumSolver, Solution, checked_step
 
 
 class ForwardBackward(EquilibriumSolver):
-    """For W with a large monotonicity relative to its norm, or where an inverse is not affordable."""
+    """For W with a large monotonicity relative to its norm, or where an inverse costs too much."""
 
     name = "forward-backward"
 
@@ -55,7 +55,7 @@ class ForwardBackward(EquilibriumSolver):
 
 
 def _contracting_step(W: Tensor) -> float:
-    """α = μ/ℓ², the step with the fastest guaranteed contraction; 1/ℓ where μ ≤ 0 is no guarantee."""
+    """α = μ/ℓ², the step of the fastest guaranteed contraction; 1/ℓ, without one, where μ ≤ 0."""
     F = torch.eye(W.shape[0], dtype=W.dtype, device=W.device) - W
     mu = float(torch.linalg.eigvalsh((F + F.T) / 2)[0])
     ell = float(torch.linalg.matrix_norm(F, 2))

@@ -35,7 +35,7 @@ class PeacemanRachford(EquilibriumSolver):
         eye = torch.eye(W.shape[0], dtype=W.dtype, device=W.device)
         try:
             self.V = torch.linalg.solve(eye + self.alpha * (eye - W), eye)
-        except torch.linalg.LinAlgError:
+        except RuntimeError:  # torch.linalg.LinAlgError, which torch does not export
             raise InconclusiveError(
                 f"I + {self.alpha:.3g}(I − W) is singular: W does not satisfy (3)"
             ) from None

@@ -10,6 +10,8 @@ from certify_nets import NETWORKS, affine, lben_block, normalize, samples, sll
 from certlip.blocks import Network
 from certlip.certify import certify, falsify
 from certlip.certify import radii as radii_module
+from certlip.certify.attack import _confirmed
+from certlip.certify.enclosure import Encloser
 from certlip.linalg.rigorous import UpperBound
 from certlip.lmi import NetworkProof, prove
 from certlip.lmi.network import product
@@ -71,6 +73,18 @@ def test_counterexamples_lie_in_the_ball_and_change_the_class():
         assert np.linalg.norm(point - x[index]) <= distance <= radius[index]
         W, b = (a.numpy() for a in network.blocks[0].arrays().values())
         assert (W @ point + b).argmax() == other != label[index]
+
+
+def test_a_point_outside_the_ball_is_no_counterexample():
+    network = linear()
+    x, label = samples(network, 5)
+    radius = certify(network, prove(network), x, label).radius_lower
+    w = network.blocks[0].W.numpy()[0] - network.blocks[0].W.numpy()[1]
+    step = np.where(label == 0, -1, 1)[:, None] * w / np.linalg.norm(w)
+    encloser = Encloser(network, prove(network))
+    for factor, size, found in ((1.1, 1.2, 5), (1.1, 1.0, 0), (0.9, 1.2, 0)):
+        point = x + factor * radius[:, None] * step
+        assert len(_confirmed(encloser, x, point, label, size * radius)) == found
 
 
 def test_halved_bound_is_caught():

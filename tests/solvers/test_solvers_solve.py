@@ -138,6 +138,11 @@ def test_substitution_is_exact_to_rounding_and_agrees_with_the_splitting():
         torch.testing.assert_close(direct.z, split.z, rtol=0, atol=1e-9)
 
 
+def test_substitution_of_what_is_no_number_has_not_converged():
+    c = torch.full((2, N), torch.nan, dtype=torch.float64)
+    assert not Substitution(triangular(), SIGMAS[0]).solve(c).converged
+
+
 def test_substitution_takes_one_step_per_layer():
     W = torch.zeros(6, 6, dtype=torch.float64)
     W[2:4, :2] = 1.0

@@ -1,8 +1,8 @@
 """What an activation is: an elementwise function with slopes in a known interval.
 
-Only functions with slopes in [0, 1] may appear inside an equilibrium, a residual block or a proof of
-(3), (4), (10); they are the proximal operators of convex functions f, σ = prox_f (math of operator
-splitting: Winston & Kolter, 2020).
+Only functions with slopes in [0, 1] may appear inside an equilibrium, a residual block or a proof
+of (3), (4), (10); they are the proximal operators of convex functions f, σ = prox_f (Winston &
+Kolter, 2020).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class ActivationKind(ABC):
 
     name: str
     slopes: tuple[float, float]
-    #: Bound of |computed − exact| / |computed| of `forward` in float64 (0: exact, 2⁻⁵³: one rounding).
+    #: Bound of |computed − exact|/|computed| of `forward` in float64 (0: exact, 2⁻⁵³: rounded).
     relative_error: float
     #: Where the bound is an assumption about the mathematics library rather than IEEE arithmetic.
     assumed: bool = False
@@ -40,7 +40,7 @@ class ActivationKind(ABC):
         """prox_{αf}(v), σ = prox_f: the z = σ(w) with (1 − α)σ(w) + αw = v.
 
         The left side is increasing in w with slope in [min(1, α), max(1, α)], so a bracketed Newton
-        iteration always converges; subclasses with a closed form override this. Each entry stops one
+        iteration always converges; subclasses with a closed form override this. An entry stops one
         step after its own excess is rounding: the others in the batch do not change it.
         """
         width = (v.abs() + 1.0) * max(1.0, 1.0 / alpha)

@@ -10,7 +10,7 @@ from certlip.errors import InputError
 
 
 class ELU(ActivationKind):
-    """σ(v) = v for v ≥ 0, α(eᵛ − 1) below; expm1 is assumed to be within 16 units in the last place."""
+    """σ(v) = v for v ≥ 0, α(eᵛ − 1) below; expm1 is assumed within 16 units in the last place."""
 
     name = "elu"
     slopes = (0.0, 1.0)

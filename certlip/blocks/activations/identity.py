@@ -1,4 +1,4 @@
-"""The identity, the activation of the first coordinates of an explicit network as equilibrium (14)."""
+"""The identity: the first coordinates of an explicit network as an equilibrium (14)."""
 
 from __future__ import annotations
 

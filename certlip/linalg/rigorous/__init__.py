@@ -1,9 +1,9 @@
 """Arithmetic whose rounding errors are bounded: what comes out of here may be called proven.
 
 Everything runs in IEEE double precision, round to nearest, on the CPU with NumPy. The argument is
-the one of Rump (BIT 46, 2006) and Higham (Accuracy and Stability, ch. 3): every elementary operation
-is followed by one outward step, every matrix product carries γ_k(|A||B|), every matrix inequality is
-proven by a Cholesky factorization of a matrix that was shifted by a bound of all errors.
+the one of Rump (BIT 46, 2006) and Higham (Accuracy and Stability, ch. 3): every elementary
+operation is followed by one outward step, every matrix product carries γ_k(|A||B|), every matrix
+inequality is proven by a Cholesky factorization of a matrix shifted by a bound of all errors.
 """
 
 from certlip.linalg.rigorous.ball import Ball as Ball

@@ -1,8 +1,8 @@
 """Midpoint–radius arithmetic: an array together with an entrywise bound of its error.
 
-A `Ball` (m, r) stands for every real array X with |X − m| ≤ r entrywise; an operation on balls gives a
-ball that holds the exact result for every choice of the operands. Formulas over balls read like the
-mathematics and cannot forget a rounding.
+A `Ball` (m, r) stands for every real array X with |X − m| ≤ r entrywise; an operation on balls
+gives a ball that holds the exact result for every choice of the operands. Formulas over balls read
+like the mathematics and cannot forget a rounding.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Ball:
 
     @np.errstate(over="ignore", invalid="ignore")
     def __matmul__(self, other) -> Ball:
-        """Matrix product; |fl(AB) − AB| ≤ γ_k |A||B| + k·η for dot products of length k in any order."""
+        """Matrix product; |fl(AB) − AB| ≤ γ_k|A||B| + kη, k the inner length, any order."""
         other = as_ball(other)
         k = self.mid.shape[-1]
         mid = self.mid @ other.mid
@@ -136,7 +136,7 @@ def magnitude(ball: Ball) -> np.ndarray:
 
 
 def mirrored(ball: Ball) -> Ball:
-    """A ball around a matrix known to be symmetric, made exactly symmetric from its lower triangle."""
+    """A ball around a matrix known to be symmetric, made so from its lower triangle."""
 
     def mirror(a: np.ndarray) -> np.ndarray:
         lower = np.tril(a)
@@ -151,7 +151,7 @@ def norm2_of_radius(rad: np.ndarray | None) -> float:
 
 
 def _ball(mid: np.ndarray, rad: np.ndarray) -> Ball:
-    """A computed ball. A sum that overflowed says nothing, while its a-priori bound may be finite."""
+    """A computed ball. Where `mid` overflowed it says nothing, though `rad` may be finite."""
     return Ball(mid, np.where(np.isfinite(mid), rad, np.inf))
 
 

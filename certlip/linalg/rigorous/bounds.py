@@ -1,4 +1,4 @@
-"""Proven numbers as types of their own, so that a guess cannot end up in a certificate by accident."""
+"""Proven numbers as types of their own, so that no guess ends up in a certificate by accident."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class UpperBound:
         object.__setattr__(self, "value", _plain(self.value))
 
     def __mul__(self, other: UpperBound) -> UpperBound:
-        """The product, rounded up: the Lipschitz bound of a composition (exact when representable)."""
+        """The product, rounded up: the Lipschitz bound of a composition."""
         if not isinstance(other, UpperBound):  # a lower bound would make the product no bound
             return NotImplemented
         product = self.value * other.value

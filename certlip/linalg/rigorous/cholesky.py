@@ -1,8 +1,9 @@
 """Proof that a symmetric matrix known up to a radius is positive definite: verified Cholesky.
 
-If Cholesky's method on S̃, with the off-diagonal of S and S̃_ii ≤ S_ii − c − r, runs to the end with
-a finite factor and a positive diagonal, then every symmetric X with |X − S| ≤ R is positive definite:
-its backward error is at most c ≥ k·u/(1 − 2ku)·tr(S) + 8n(n + 1 + max S_ii)η, and ‖X − S‖₂ ≤ r.
+If Cholesky's method on S̃, with the off-diagonal of S and S̃_ii ≤ S_ii − c − r, runs to the end
+with a finite factor and a positive diagonal, then every symmetric X with |X − S| ≤ R is positive
+definite: the backward error is at most c ≥ k·u/(1 − 2ku)·tr(S) + 8n(n + 1 + max S_ii)η, and
+‖X − S‖₂ ≤ r.
 Source: S. M. Rump, Verification of positive definiteness, BIT 46 (2006); k = n + 3 leaves room for
 libraries that multiply by rounded reciprocals of the pivots.
 """

@@ -1,4 +1,4 @@
-"""Outward rounding on top of round-to-nearest: u = 2⁻⁵³, one `nextafter` per correctly rounded operation.
+"""Outward rounding on top of round-to-nearest: u = 2⁻⁵³, one `nextafter` per rounded operation.
 
 All functions take and return nonnegative numbers unless they say otherwise. NaN stays NaN and is
 rejected where a comparison decides.
@@ -37,7 +37,7 @@ def gamma(k: int) -> float:
 
 @np.errstate(over="ignore", invalid="ignore")
 def sum_up(x: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Upper bound of the sum of nonnegative entries along one axis: fl(Σ)(1 + (k+2)u), rounded up."""
+    """Upper bound of the sum of nonnegative entries along an axis: fl(Σ)(1 + 2(k + 2)u), upward."""
     k = x.shape[axis]
     return up(np.sum(x, axis=axis) * (1.0 + (k + 2) * 2.0 * U))
 

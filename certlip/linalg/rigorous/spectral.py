@@ -1,8 +1,8 @@
 """Upper bounds of the spectral norm that are proven, never estimated.
 
-‖A‖₂ ≤ τ if τ²I − AAᵀ ≻ 0, proven by verified Cholesky for the smallest τ that passes; the guess of τ
-comes from an SVD and is not trusted. √(‖A‖₁‖A‖_∞) is the fall-back for sizes where the Gram matrix
-would be too large, and the answer where it is smaller.
+‖A‖₂ ≤ τ if τ²I − AAᵀ ≻ 0, proven by verified Cholesky for the smallest τ that passes; the guess of
+τ comes from an SVD and is not trusted. √(‖A‖₁‖A‖_∞) is the fall-back for sizes where the Gram
+matrix would be too large, and the answer where it is smaller.
 """
 
 from __future__ import annotations

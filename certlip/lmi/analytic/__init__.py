@@ -36,6 +36,10 @@ def multipliers(block: Equilibrium) -> Multipliers:
         guess = FAMILIES[family](block)
     except KeyError as error:
         raise InputError(f"origin {family!r} does not store {error}") from None
+    except InputError:
+        raise
+    except (ArithmeticError, ValueError) as error:  # a norm that is no finite double
+        raise InconclusiveError(f"origin {family!r}: {error}") from None
     for name, values in (("lam", guess.lam), ("gam", guess.gam)):
         if values.shape != (block.n,) or not (np.isfinite(values).all() and (values > 0).all()):
             raise InputError(

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from certlip.blocks import Activation, Affine, Block, Equilibrium, Normalize, Residual
+from certlip.errors import CertlipError, InconclusiveError, UnsupportedError
 from certlip.lmi.proof import BlockProof
 from certlip.lmi.rules.equilibrium import prove_equilibrium
 from certlip.lmi.rules.explicit import prove_activation, prove_affine, prove_normalize
@@ -18,3 +19,21 @@ RULES: dict[type[Block], Callable[..., BlockProof]] = {
     Residual: prove_residual,
     Equilibrium: prove_equilibrium,
 }
+
+
+def apply_rule(block: Block, **options: float) -> BlockProof:
+    """The proof of one block by the rule of its kind.
+
+    Raises:
+        UnsupportedError: no rule for this kind.
+        InconclusiveError: also where a bound is no finite double.
+        RejectedError, InputError: as the rule says.
+    """
+    if type(block) not in RULES:
+        raise UnsupportedError(f"{block.kind} has no rule")
+    try:
+        return RULES[type(block)](block, **options)
+    except CertlipError:
+        raise
+    except (ArithmeticError, ValueError) as error:
+        raise InconclusiveError(str(error)) from None
