@@ -95,6 +95,7 @@ class LBEN(nn.Module):
 
     def freeze(self) -> Equilibrium:
         """The layer as a float64 block, with Ψ and L as the origin of its analytic multipliers."""
+
         def exact(parameter: Tensor) -> Tensor:
             return parameter.detach().double().cpu()
 

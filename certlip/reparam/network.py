@@ -1,17 +1,23 @@
-"""Finds the part of a network that a theorem applies to and rebuilds it as one LBEN."""
+"""Rebuilds a network, or the part of it that a theorem applies to, as one LBEN."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
-from certlip.blocks import Affine, Block, Equilibrium, Network, Origin, Residual
+from certlip.blocks import Activation, Affine, Block, Equilibrium, Network, Normalize, Origin
+from certlip.blocks import Residual
 from certlip.equilibrium import LBEN
 from certlip.errors import UnsupportedError
-from certlip.linalg.rigorous import spectral_norm
 from certlip.lmi.analytic import multipliers
+from certlip.reparam.compose import (
+    Proven,
+    activation_alone,
+    affine_after,
+    affine_before,
+    compose,
+)
 from certlip.reparam.lben import lben_from_equilibrium
 from certlip.reparam.sll import equilibrium_from_residuals
 
@@ -29,55 +35,71 @@ class Reparametrized:
 
 
 def reparametrize(network: Network) -> Reparametrized:
-    """The network with its residual chain (or its one equilibrium block) as an LBEN.
+    """The network as an LBEN: same function up to float64 rounding, same prescribed Lipschitz bound.
 
-    The function is the same up to float64 rounding and so is the prescribed Lipschitz bound. An
-    affine block right after the chain becomes part of G, with L = its proven norm.
+    SLL and CPL (Theorem 3.5), AOL (D.1), Sandwich (D.2), MonDEQ and G-MonDEQ (3.2, 3.4), and any chain of
+    affine, activation, residual and equilibrium blocks. Normalisation in front stays a block of its own.
 
     Raises:
-        UnsupportedError: there is no such part, or more than one.
-        RejectedError: its multipliers do not satisfy (10).
+        UnsupportedError: nothing in the network is nonlinear.
+        RejectedError: the multipliers do not satisfy (10).
+        InconclusiveError: an equilibrium block of unknown origin.
     """
-    before, block, lam, lip, after = _split(network)
-    return Reparametrized(before, lben_from_equilibrium(block, lam, lip), after)
+    before, proven = _whole(network)
+    return Reparametrized(before, lben_from_equilibrium(proven.block, proven.lam, proven.lip), ())
 
 
 def equilibrium_from_network(network: Network) -> Network:
-    """The same network with its residual chain as one equilibrium block (14), W triangular."""
-    before, block, lam, lip, after = _split(network)
-    origin = Origin("lben", {"lip": lip}, {"psi": 1.0 / lam})
-    new = Equilibrium(block.W, block.U, block.G, block.b_z, block.b_y, block.sigma, origin)
-    return Network([*before, new, *after], network.history)
+    """The same network as one equilibrium block, with its multipliers as origin.
+
+    W is strictly block lower-triangular where the network is explicit.
+    """
+    before, proven = _whole(network)
+    origin = Origin("lben", {"lip": proven.lip}, {"psi": 1.0 / proven.lam})
+    b = proven.block
+    new = Equilibrium(b.W, b.U, b.G, b.b_z, b.b_y, b.sigma, origin)
+    return Network([*before, new], network.history)
 
 
-def _split(
-    network: Network,
-) -> tuple[tuple[Block, ...], Equilibrium, Tensor, float, tuple[Block, ...]]:
-    blocks = network.blocks
-    residual = [k for k, block in enumerate(blocks) if isinstance(block, Residual)]
-    implicit = [k for k, block in enumerate(blocks) if isinstance(block, Equilibrium)]
-    if len(implicit) == 1 and not residual:
-        k = implicit[0]
-        block = blocks[k]
-        assert isinstance(block, Equilibrium)
+def _whole(network: Network) -> tuple[tuple[Block, ...], Proven]:
+    blocks = list(network.blocks)
+    before: list[Block] = []
+    while blocks and isinstance(blocks[0], Normalize):
+        before.append(blocks.pop(0))
+    if not any(isinstance(block, Activation | Residual | Equilibrium) for block in blocks):
+        kinds = ", ".join(block.kind for block in network.blocks)
+        raise UnsupportedError(f"reparametrization needs a nonlinear block, got: {kinds}")
+    proven: Proven | None = None
+    waiting: Affine | None = None  # an affine block that the next nonlinear one will take in
+    while blocks:
+        block = blocks.pop(0)
+        if isinstance(block, Affine):
+            waiting = block if waiting is None else _product(waiting, block)
+            continue
+        part = _part(block, blocks)
+        if waiting is not None:
+            part, waiting = affine_before(waiting, part), None
+        proven = part if proven is None else compose(proven, part)
+    assert proven is not None
+    return tuple(before), proven if waiting is None else affine_after(proven, waiting)
+
+
+def _part(block: Block, rest: list[Block]) -> Proven:
+    """The nonlinear block, with the residual blocks that follow it, as an equilibrium."""
+    if isinstance(block, Residual):
+        chain = [block]
+        while rest and isinstance(rest[0], Residual):
+            following = rest.pop(0)
+            assert isinstance(following, Residual)
+            chain.append(following)
+        return Proven(*equilibrium_from_residuals(chain), 1.0)
+    if isinstance(block, Activation):
+        return activation_alone(block.sigma)
+    if isinstance(block, Equilibrium):
         guess = multipliers(block)
-        lam = torch.from_numpy(guess.lam.copy())
-        return blocks[:k], block, lam, guess.lip, blocks[k + 1 :]
-    if implicit or not residual or residual != list(range(residual[0], residual[-1] + 1)):
-        kinds = ", ".join(block.kind for block in blocks)
-        raise UnsupportedError(
-            f"reparametrization needs one chain of residual blocks or one equilibrium, got: {kinds}"
-        )
-    start, stop = residual[0], residual[-1] + 1
-    block, lam = equilibrium_from_residuals([b for b in blocks if isinstance(b, Residual)])
-    lip, after = 1.0, blocks[stop:]
-    if after and isinstance(after[0], Affine):
-        # y = A(Gz + b_y) + b: (10) holds with AG, L = ‖A‖ and LΛ, because AᵀA ⪯ L²I
-        A, b = after[0].W, after[0].b
-        lip = spectral_norm(A.numpy()).value
-        lam = lip * lam
-        block = Equilibrium(
-            block.W, block.U, A @ block.G, block.b_z, A @ block.b_y + b, block.sigma
-        )
-        after = after[1:]
-    return blocks[:start], block, lam, lip, after
+        return Proven(block, torch.from_numpy(guess.lam.copy()), guess.lip)
+    raise UnsupportedError(f"reparametrization of a {block.kind} block in the middle of a network")
+
+
+def _product(first: Affine, second: Affine) -> Affine:
+    return Affine(second.W @ first.W, second.W @ first.b + second.b)

@@ -33,12 +33,11 @@ class PeacemanRachford(EquilibriumSolver):
         super().__init__(W, sigma, tol=tol, max_iter=max_iter)
         self.alpha = checked_step(default_step(W) if alpha is None else alpha)
         eye = torch.eye(W.shape[0], dtype=W.dtype, device=W.device)
-        try:
-            self.V = torch.linalg.solve(eye + self.alpha * (eye - W), eye)
-        except RuntimeError:  # torch.linalg.LinAlgError, which torch does not export
+        self.V, info = torch.linalg.solve_ex(eye + self.alpha * (eye - W), eye)
+        if int(info) != 0:
             raise InconclusiveError(
                 f"I + {self.alpha:.3g}(I − W) is singular: W does not satisfy (3)"
-            ) from None
+            )
 
     def solve(self, c: Tensor, z0: Tensor | None = None) -> Solution:
         alpha, V = self.alpha, self.V

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import FrozenInstanceError, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,8 +33,9 @@ def relu(n):
     return Sigma.of(activation("relu"), n)
 
 
+WRONG: Any = "relu"
 MIXED = Sigma(((activation("elu", {"alpha": 0.25}), 2), (activation("leaky_relu"), 1)))
-EXAMPLES = {
+EXAMPLES: dict[str, Any] = {
     "normalize": lambda: Normalize(t(3), t(3).abs() + 1),
     "affine": lambda: Affine(t(2, 3), t(2)),
     "activation": lambda: Activation(MIXED),
@@ -164,14 +166,14 @@ def test_a_tensor_with_a_pending_sign_is_stored_as_numbers():
             "σ has 2 coordinates: expected 3",
         ),
         (lambda: Activation(Sigma(())), "σ has no coordinates"),
-        (lambda: Activation("relu"), "sigma is a str: expected a Sigma"),
-        (lambda: Residual(t(3, 2), t(2).abs(), t(2), None), "sigma is a NoneType"),
+        (lambda: Activation(WRONG), "sigma is a str: expected a Sigma"),
+        (lambda: Residual(t(3, 2), t(2).abs(), t(2), WRONG), "sigma is a str"),
         (lambda: Origin("lben", {}, {"psi": t(2).float()}), "psi is torch.float32"),
         (lambda: Origin("lben", {}, {"psi": t(2) * torch.nan}), "psi.*expected finite"),
         (lambda: Network([]), "at least one block"),
         (lambda: Network([Affine(t(2, 3), t(2)), Affine(t(2, 3), t(2))]), "gives 2 numbers"),
-        (lambda: Network([Affine(t(2, 3), t(2))], "abc"), r"history\[0\] is a str"),
-        (lambda: Network([Affine(t(2, 3), t(2))], [{}, [1]]), r"history\[1\] is a list"),
+        (lambda: Network([Affine(t(2, 3), t(2))], WRONG), r"history\[0\] is a str"),
+        (lambda: Network([Affine(t(2, 3), t(2))], [{}, WRONG]), r"history\[1\] is a str"),
     ],
 )
 def test_what_does_not_fit_is_refused(make, match):
@@ -265,8 +267,8 @@ def test_every_array_entry_counts_in_the_hash():
                 nudged = array.clone()
                 flat = nudged.view(-1)
                 flat[i] = torch.nextafter(flat[i], torch.tensor(9.0, dtype=torch.float64))
-                blocks = list(original.blocks)
-                blocks[k] = replace(block, **{name: nudged})
+                blocks: list[Any] = list(original.blocks)
+                blocks[k] = replace(blocks[k], **{name: nudged})
                 seen.add(Network(blocks).sha256())
                 entries += 1
     assert len(seen) == entries + 1

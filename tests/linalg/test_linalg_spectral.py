@@ -34,7 +34,7 @@ def at_least_the_norm(bound, A):
     return semidefinite([[(i == j) * square - gram[i][j] for j in range(m)] for i in range(m)])
 
 
-def matrix(rng, m, n, kind):
+def matrix(rng, m, n, kind) -> np.ndarray:
     A = rng.normal(size=(m, n))
     if kind == "rank 1":
         A = np.outer(A[:, 0], A[0])
@@ -82,7 +82,8 @@ def test_denormal_matrices_are_bounded(scale):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1), (20, 30), (60, 25)])
 def test_the_bound_is_within_1e_12_of_the_svd(kind, shape):
-    A = matrix(np.random.default_rng(7), *shape, kind)
+    m, n = shape
+    A = matrix(np.random.default_rng(7), m, n, kind)
     true = np.linalg.norm(A, 2)
     for bound in (spectral_norm(A).value, spectral_norm(A, slack=2.0).value):
         assert (1 - 1e-12) * true <= bound <= (1 + 1.01e-12) * true

@@ -26,6 +26,7 @@ def test_the_blocks_are_valid_and_the_fewest_possible(seed, n, density):
     rng = np.random.default_rng(seed)
     W = np.tril(rng.normal(size=(n, n)), -1) * (rng.random((n, n)) < density)
     blocks = strict_lower_blocks(W)
+    assert blocks is not None
     assert [i for B in blocks for i in range(n)[B]] == list(range(n))
     for B in blocks:
         assert not W[B, B.start :].any()

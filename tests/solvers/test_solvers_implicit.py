@@ -1,12 +1,16 @@
 """Implicit gradients against central differences and against the graph of an unrolled iteration."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
+from certlip import solvers
 from certlip.blocks.activations import Sigma, activation
-from certlip.solvers import SOLVERS, PeacemanRachford, Substitution, equilibrium
+from certlip.solvers import PeacemanRachford, Substitution, equilibrium
 
+SOLVERS: dict[str, Any] = {**solvers.SOLVERS}
 N, BATCH = 5, 3
 KINDS = [
     activation("relu"),
@@ -38,7 +42,7 @@ def unrolled(W, c, sigma, share=0.1, iterations=1200):
     return z
 
 
-def gradients(function, W, c, g):
+def gradients(function, W, c, g) -> Any:
     W, c = W.clone().requires_grad_(), c.clone().requires_grad_()
     (function(W, c) * g).sum().backward()
     return W.grad, c.grad

@@ -1,13 +1,17 @@
 """Every solver of the registry finds the one equilibrium and says honestly how far it got."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
+from certlip import solvers
 from certlip.blocks.activations import Sigma, activation
 from certlip.errors import InconclusiveError, InputError
-from certlip.solvers import SOLVERS, ForwardBackward, PeacemanRachford, Substitution
+from certlip.solvers import ForwardBackward, PeacemanRachford, Substitution
 
+SOLVERS: dict[str, Any] = {**solvers.SOLVERS}
 N, BATCH = 8, 5
 RELU = activation("relu")
 ACTIVATIONS = [

@@ -42,11 +42,17 @@ def is_positive_definite(ball: Ball, *, slack: float = 1.0) -> bool:
         return False
     if not (np.array_equal(S, S.T) and np.array_equal(R, R.T) and (np.diag(S) > 0.0).all()):
         return False
-    S, R = _balanced(S, R)
+    # either proof is enough: balancing keeps small multipliers from being lost to the trace in c, but
+    # blows up errors that a tiny diagonal entry shares with a nearly singular remainder
+    return _shifted_cholesky(*_balanced(S, R), slack) or _shifted_cholesky(S, R, slack)
+
+
+def _shifted_cholesky(S: np.ndarray, R: np.ndarray, slack: float) -> bool:
+    """Whether Cholesky of S̃ ends with a finite factor with positive diagonal."""
+    n = S.shape[0]
     diagonal = np.diag(S)
     if not (np.isfinite(S).all() and np.isfinite(R).all() and (diagonal > 0.0).all()):
         return False
-
     k = n + 3
     trace = float(sum_up(diagonal))
     relative = math.nextafter(k * U / math.nextafter(1.0 - 2 * k * U, 0.0), math.inf)

@@ -12,10 +12,15 @@ import numpy as np
 from certlip.blocks import Equilibrium
 from certlip.errors import InconclusiveError, InputError
 from certlip.lmi.analytic.base import Multipliers as Multipliers
+from certlip.lmi.analytic.g_mondeq import g_mondeq
 from certlip.lmi.analytic.lben import lben
 from certlip.lmi.analytic.mondeq import mondeq
 
-FAMILIES: dict[str, Callable[[Equilibrium], Multipliers]] = {"lben": lben, "mondeq": mondeq}
+FAMILIES: dict[str, Callable[[Equilibrium], Multipliers]] = {
+    "lben": lben,
+    "mondeq": mondeq,
+    "g-mondeq": g_mondeq,
+}
 
 
 def multipliers(block: Equilibrium) -> Multipliers:
