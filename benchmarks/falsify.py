@@ -18,11 +18,11 @@ from certlip.training import finetune, load_recipe, train
 
 def run() -> list[list[str]]:
     recipe = load_recipe("digits-quick")
-    parts = [load("digits", split=split) for split in ("train", "validation")]
+    data, validation = load("digits", split="train"), load("digits", split="validation")
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
-        network = train(recipe.family, recipe.model, *parts, recipe.train, out / "sll")
-        finetune(network, *parts, recipe.finetune, out / "lben")
+        network = train(recipe.family, recipe.model, data, validation, recipe.train, out / "sll")
+        finetune(network, data, validation, recipe.finetune, out / "lben")
         models = {name: load_model(out / name / "model.pt") for name in ("sll", "lben")}
     data = load("digits", split="all")
     rows = [["model", "attacked", "steps × restarts", "broken", "seconds"]]
@@ -41,5 +41,7 @@ def run() -> list[list[str]]:
             restarts=10,
         )
         seconds = time.perf_counter() - start
-        rows.append([name, str(found.attacked), "100 × 10", str(len(found.broken)), f"{seconds:.0f}"])
+        rows.append(
+            [name, str(found.attacked), "100 × 10", str(len(found.broken)), f"{seconds:.0f}"]
+        )
     return rows

@@ -25,6 +25,12 @@ def run() -> list[list[str]]:
         seconds = best(lambda network=network: prove(network), 3)
         usual = best(lambda matrix=matrix: np.linalg.eigvalsh(matrix), 3)
         rows.append(
-            [str(block.n), str(proof.lip), f"{seconds:.3f}", f"{usual:.3f}", f"{seconds / usual:.1f}"]
+            [
+                str(block.n),
+                str(proof.lip),
+                f"{seconds:.3f}",
+                f"{usual:.3f}",
+                f"{seconds / usual:.1f}",
+            ]
         )
     return rows

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from certlip.errors import InputError
+
 from .options import (
     EPS,
     DataDir,
@@ -43,6 +44,7 @@ def certify(
     """Certify a model on a dataset: radii that no perturbation can break, proven."""
     from certlip.certify import parse_eps
     from certlip.report.terminal import blocks_table, certify_table
+
     from .certifying import certify_run, parse_gates
 
     for option, value, known in (("norm", norm, "l2"), ("semantics", semantics, "real")):

@@ -1,4 +1,5 @@
-"""One certification run, as `certify` and `demo` both do it: prove, enclose, attack, gates, files."""
+"""One certification run, as `certify` and `demo` both do it: prove, enclose, attack, gates,
+files."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from certlip.errors import InputError, UnsoundError
+
 from .session import Session
 
 if TYPE_CHECKING:

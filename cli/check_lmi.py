@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from certlip.errors import InputError
+
 from .options import ModelPath, read_model
 from .session import Session, command
 

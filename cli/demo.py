@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from certlip.errors import InputError, InconclusiveError, UnsoundError
+from certlip.errors import InconclusiveError, InputError, UnsoundError
+
 from .options import EPS
 from .session import Session, command
 from .watching import watch
 
 if TYPE_CHECKING:
     from certlip.blocks import Network
+
     from .certifying import Run
 
 SAME = 1e-10  # largest difference of logits that counts as the same function
@@ -30,6 +32,7 @@ def demo(
     from certlip._version import __version__
     from certlip.certify import parse_eps
     from certlip.training import finetune, load_recipe, train
+
     from .certifying import certify_run
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from certlip.errors import InputError
+
 from .options import (
     DataDir,
     Limit,

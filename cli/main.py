@@ -1,4 +1,5 @@
-"""The entry point `certlip`: registers the commands and turns errors into one line and an exit code.
+"""The entry point `certlip`: registers the commands and turns errors into one line and an exit
+code.
 
 0 holds / done · 1 does not hold · 2 wrong input · 3 inconclusive · 4 internal error · 5 unsound ·
 130 interrupted.

@@ -127,7 +127,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[..., int | None]]
     """Registers `run(session, …) -> exit code` as a command that also takes the shared options."""
 
     def register(run: Callable[..., int | None]) -> Callable:
-        own = [p for p in inspect.signature(run, eval_str=True).parameters.values()][1:]
+        own = list(inspect.signature(run, eval_str=True).parameters.values())[1:]
 
         @functools.wraps(run)
         def wrapper(**options: Any) -> int:

@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from certlip.errors import InputError
+
 from .options import DataDir, Limit, OptionalDataset, read_data
 from .session import Session, command
 from .watching import watch

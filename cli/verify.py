@@ -1,4 +1,5 @@
-"""`certlip verify`: the independent checker, which shares no code with what wrote the certificate."""
+"""`certlip verify`: the independent checker, which shares no code with what wrote the
+certificate."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import Annotated
 import typer
 
 from certlip.errors import InputError
+
 from .options import DataDir, Limit, OptionalDataset, Split, read_data, read_model
 from .session import Session, command
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from certlip.errors import InputError
+
 from .session import Session
 
 if TYPE_CHECKING:

@@ -65,9 +65,9 @@ def story(tmp_path_factory) -> Path:
         ["finetune", f"{sll}/model.pt", "--epochs", "1", "--limit", "200", "--out", lben],
     ]
     for name in (sll, lben):
+        what = f"certify {name}/model.pt --dataset digits --limit 60 --falsify 4"
         lines.append(
-            ["certify", f"{name}/model.pt", "--dataset", "digits", "--limit", "60", "--falsify", "4"]
-            + ["--certificate", f"{name}.certlip", "--report", f"{name}-report"]
+            [*what.split(), "--certificate", f"{name}.certlip", "--report", f"{name}-report"]
         )
     for line in lines:
         assert run([*line, "-q"]) == 0, line

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from conftest import ROOT
 
+ROOT = Path(__file__).resolve().parents[1]
 #: What each room may import, besides `certlip.errors`, `certlip._version` and itself.
 MAY_IMPORT = {
     "linalg": set(),

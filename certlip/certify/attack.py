@@ -1,8 +1,8 @@
 """The falsifier: ℓ2 projected gradient steps inside certified balls, as a cross-check.
 
-An attack that finds another class inside a certified radius has found a bug. It only counts when it is
-proven: the distance is bounded from above, the logits at the found point are enclosed, and another class
-is larger by more than the enclosure. Finding nothing proves nothing.
+An attack that finds another class inside a certified radius has found a bug. It only counts when it
+is proven: the distance is bounded from above, the logits at the found point are enclosed, and
+another class is larger by more than the enclosure. Finding nothing proves nothing.
 """
 
 from __future__ import annotations

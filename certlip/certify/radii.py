@@ -1,7 +1,7 @@
 """Certified ℓ2 radii: R = min_j m̲_j / L̄_aj, rounded down, in raw input units.
 
-The class a is constant for every ‖x′ − x‖ < min_j m̲_j/L̄_aj; the reported radius lies strictly below that
-quotient, so "≤ radius" is true. No margin, no radius; a tie is never certified.
+The class a is constant for every ‖x′ − x‖ < min_j m̲_j/L̄_aj; the reported radius lies strictly
+below that quotient, so "≤ radius" is true. No margin, no radius; a tie is never certified.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """An independent checker of certificates: NumPy and the standard library, nothing else of certlip.
 
-It repeats every proof of docs/certificate.md. Assumed are IEEE doubles rounded to nearest, a BLAS
-whose dot products are plain sums in any order, and the stated accuracy of tanh and expm1.
+It repeats every proof that docs/certificate.md asks for, from the stored numbers alone. Assumed:
+IEEE doubles to nearest with gradual underflow, plain dot products in any order, tanh and expm1.
 """
 
 from certlip.checker.check import Verdict as Verdict

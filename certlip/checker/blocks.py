@@ -3,7 +3,7 @@
 import hashlib
 import json
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -132,7 +132,8 @@ def enclose(block: Block, proven: Proven, x: Array, guess: Array | None) -> tupl
     """For an exact batch x return a guess ŷ and a proven δ ≥ ‖ŷ − f(x)‖₂ per sample."""
     if block.kind == "equilibrium":
         return _equilibrium(block, proven, x, guess)
-    W, D, b, mean, std = (block.arrays.get(name) for name in ("W", "D", "b", "mean", "std"))
+    get: Any = block.arrays.get
+    W, D, b, mean, std = (get(name) for name in ("W", "D", "b", "mean", "std"))
     if block.kind == "normalize":
         y = (x - mean) / std
         error = over(4.0 * UNIT * np.abs(y), 1)  # two roundings
@@ -149,7 +150,7 @@ def enclose(block: Block, proven: Proven, x: Array, guess: Array | None) -> tupl
     return y, norm(error)
 
 
-def _equilibrium(block: Block, proven: Proven, x: Array, z: Array) -> tuple[Array, Array]:
+def _equilibrium(block: Block, proven: Proven, x: Array, z: Any) -> tuple[Array, Array]:
     """y = Gz* + b_y for the true z*, from any ẑ with residual e = ẑ − σ(Wẑ + Ux + b_z).
 
     z̃ = ẑ − e = σ(Wz̃ + We + Ux + b_z), so by (3) ‖z̃ − z*‖_Γ ≤ ‖We‖_Γ/μ, and ẑ − z* = e + z̃ − z*.
@@ -160,7 +161,7 @@ def _equilibrium(block: Block, proven: Proven, x: Array, z: Array) -> tuple[Arra
     e = z - s
     r = over(r + UNIT * np.abs(e), 1)  # the true residual is within r of e
     y, r_y = dot(z, G, b_y)
-    inner = norm(over(np.sqrt(proven.gam) * _magnitude(e, W, r), 2))
+    inner = norm(over(np.sqrt(np.asarray(proven.gam)) * _magnitude(e, W, r), 2))
     outer = norm(over(r_y + _magnitude(e, G, r), 1))
     delta = over(outer + proven.slope * inner / proven.mu, 3)
     if not np.triu(W).any():

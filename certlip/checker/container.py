@@ -82,7 +82,7 @@ def _array(name: str, entry: dict, data: bytes) -> np.ndarray:
         raise CertificateError(f"array {name!r} is {found}, expected {listed!r:.200}")
     flat = np.frombuffer(data, dtype, offset=stream.tell())
     array = np.ascontiguousarray(flat.reshape(shape[::-1]).T if transposed else flat.reshape(shape))
-    digest = hashlib.sha256(array.reshape(-1)).hexdigest()
+    digest = hashlib.sha256(array.data).hexdigest()
     if digest != field(entry, "sha256", str):
         raise Rejected(f"array {name!r} has SHA-256 {digest}, listed {entry['sha256']!r:.80}")
     if dtype.kind == "f" and not np.isfinite(array).all():

@@ -2,6 +2,7 @@
 
 import re
 from fractions import Fraction
+from typing import Any
 
 _NUMBER = re.compile(r"[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 _RATIO = re.compile(r"([0-9]{1,40})/([0-9]{1,40})", re.ASCII)
@@ -15,9 +16,9 @@ class Rejected(Exception):
     """A claim of a readable certificate could not be proven; becomes a verdict."""
 
 
-def field(node: dict, key: str, kind: type, item: type | None = None):
+def field(node: dict, key: str, kind: type, item: type | None = None) -> Any:
     """Return node[key] of exactly this JSON type (a boolean is no integer), as are its items."""
-    value = node.get(key)
+    value: Any = node.get(key)
     if type(value) is not kind or (item and any(type(part) is not item for part in value)):
         of = f" of {item.__name__}" if item else ""
         raise CertificateError(f"{key!r} is {value!r:.60}, expected {kind.__name__}{of}")

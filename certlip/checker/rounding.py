@@ -49,7 +49,7 @@ def norm(x: Array) -> Array:
     return over(np.sqrt(over(total(x * x), 1)), 1)
 
 
-def dot(x: Array, W: Array, b: Array | None = None, radius=0.0) -> tuple[Array, Array]:
+def dot(x: Array, W: Array, b=None, radius: Array | float = 0.0) -> tuple[Array, Array]:
     """Return v and r with |v − (x'Wᵀ + b)| ≤ r for every x' with |x' − x| ≤ radius.
 
     r = (γ_k|x| + radius)|W|ᵀ + γ_k|b|, evaluated upward; k counts the products and the bias.

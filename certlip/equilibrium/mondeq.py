@@ -2,10 +2,11 @@
 
     z = σ(Wz + Ux + b_z),  y = Gz + b_y,   W = I − Φ(AᵀA + Bᵀ − B + mI),   Φ = diag(exp(d)) ≻ 0          (6)
 
-and Φ = I is W = (1 − m)I − AᵀA + B − Bᵀ (5). Well-posed by (3) with Γ = Φ⁻¹; L = ‖Φ⁻¹U‖‖G‖/m (Theorem 3.3 with an output map).
-With `lip` given, U is scaled so that ‖Φ⁻¹U‖‖G‖ ≤ m·lip (Havens et al., 2023, App. A): the layer is then lip-Lipschitz for all
-values of the parameters, and is what their Lip-MonDEQ is for Φ = I, G = I. Sources: Winston & Kolter, NeurIPS 2020; Pabbaraju,
-Winston & Kolter, ICLR 2021.
+and Φ = I is W = (1 − m)I − AᵀA + B − Bᵀ (5). Well-posed by (3) with Γ = Φ⁻¹; L = ‖Φ⁻¹U‖‖G‖/m
+(Theorem 3.3 with an output map). With `lip` given, U is scaled so that ‖Φ⁻¹U‖‖G‖ ≤ m·lip (Havens et
+al., 2023, App. A): the layer is then lip-Lipschitz for all values of the parameters, and is what
+their Lip-MonDEQ is for Φ = I, G = I. Sources: Winston & Kolter, NeurIPS 2020; Pabbaraju, Winston &
+Kolter, ICLR 2021.
 """
 
 from __future__ import annotations

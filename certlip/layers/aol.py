@@ -2,8 +2,8 @@
 
     y = σ(W D x + b),   D = diag(Σ_j |WᵀW|_ij)^{−1/2}                                          (8)
 
-Why ‖WD‖₂ ≤ 1: diag(Σ_j |WᵀW|_ij) − WᵀW is diagonally dominant. Source: Prach & Lampert, ECCV 2022; equation number of
-Havens et al., 2023. A zero column of W has D_ii = 0.
+Why ‖WD‖₂ ≤ 1: diag(Σ_j |WᵀW|_ij) − WᵀW is diagonally dominant. Source: Prach & Lampert, ECCV 2022;
+equation number of Havens et al., 2023. A zero column of W has D_ii = 0.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
     y = x − 2 W T⁻¹ σ(Wᵀx + b),   T = ‖W‖₂² I
 
-Why 1-Lipschitz: WᵀW ⪯ ‖W‖₂² I. Source: Meunier, Delattre, Araujo & Allauzen, ICML 2022. The norm is a Gram
-iteration, an upper bound; a power iteration would be a lower one and the layer no 1-Lipschitz map.
+Why 1-Lipschitz: WᵀW ⪯ ‖W‖₂² I. Source: Meunier, Delattre, Araujo & Allauzen, ICML 2022. The norm is
+a Gram iteration, an upper bound; a power iteration would be a lower one and the layer no
+1-Lipschitz map.
 """
 
 from __future__ import annotations

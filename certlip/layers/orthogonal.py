@@ -1,7 +1,7 @@
 """Orthogonal dense layers by the Cayley transform.
 
-For a tall Z = [X; Y] (X square):  A = X − Xᵀ + YᵀY,  Q = [(I − A)(I + A)⁻¹; −2Y(I + A)⁻¹],  QᵀQ = I.
-A + Aᵀ = 2YᵀY ⪰ 0, so I + A is always invertible. Source: Trockman & Kolter, ICLR 2021.
+For a tall Z = [X; Y] (X square):  A = X − Xᵀ + YᵀY,  Q = [(I − A)(I + A)⁻¹; −2Y(I + A)⁻¹],  QᵀQ =
+I. A + Aᵀ = 2YᵀY ⪰ 0, so I + A is always invertible. Source: Trockman & Kolter, ICLR 2021.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
     y = √2 Aᵀ Φ σ(√2 Φ⁻¹ B x + b),   A Aᵀ + B Bᵀ = I,   Φ = diag(exp(d)) ≻ 0
 
-[A B] comes from the Cayley transform. As an equilibrium block: W = 0, U = √2Φ⁻¹B, G = √2AᵀΦ, and (10) holds with L = 1
-and Λ = Φ²: 2Φ² − 2ΦAAᵀΦ − 2ΦBBᵀΦ = 0. Source: Wang & Manchester, ICML 2023; letters of Havens et al., 2023.
+[A B] comes from the Cayley transform. As an equilibrium block: W = 0, U = √2Φ⁻¹B, G = √2AᵀΦ, and
+(10) holds with L = 1 and Λ = Φ²: 2Φ² − 2ΦAAᵀΦ − 2ΦBBᵀΦ = 0. Source: Wang & Manchester, ICML 2023;
+letters of Havens et al., 2023.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     ‖W‖₂ ≤ ‖(WᵀW)^{2^t}‖_F^{1/2^{t+1}} ≤ k^{1/2^{t+2}} ‖W‖₂
 
-in exact arithmetic, from above and quadratically convergent, where power iteration converges from below and
-is no bound. Source: Delattre, Barthélemy, Araujo & Allauzen, ICML 2023. In floating point it is a guess like
-everything else; `linalg/rigorous` proves norms.
+in exact arithmetic, from above and quadratically convergent, where power iteration converges from
+below and is no bound. Source: Delattre, Barthélemy, Araujo & Allauzen, ICML 2023. In floating point
+it is a guess like everything else; `linalg/rigorous` proves norms.
 """
 
 from __future__ import annotations

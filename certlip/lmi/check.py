@@ -1,4 +1,5 @@
-"""`check-lmi`: every block's conditions as rows of a report, undecided and refuted ones included."""
+"""`check-lmi`: every block's conditions as rows of a report, undecided and refuted ones
+included."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Conditions (3), (4) and (10) of one equilibrium block, as matrices with a rigorous entrywise error.
+"""Conditions (3), (4) and (10) of one equilibrium block, as matrices with a rigorous entrywise
+error.
 
     (3)   2Γ − ΓW − WᵀΓ ≻ 0                                              well-posed
     (10)  2Λ − ΛW − WᵀΛ − GᵀG/L − ΛUUᵀΛ/L ⪰ 0                            L-Lipschitz, if well-posed

@@ -1,7 +1,7 @@
 """A classifier of dense SLL layers: zero padding, residual layers, truncation.
 
-Zero padding to a larger width and keeping the first coordinates as logits are both 1-Lipschitz, so the
-whole network is (Araujo et al., 2023; the head is the truncation head of Havens et al., 2023).
+Zero padding to a larger width and keeping the first coordinates as logits are both 1-Lipschitz, so
+the whole network is (Araujo et al., 2023; the head is the truncation head of Havens et al., 2023).
 """
 
 from __future__ import annotations

@@ -4,8 +4,9 @@ y₁ = G₁z₁ + b₁, z₁ = σ(W₁z₁ + U₁x + …), and y₂ of y₁ like
 
     z = [z₁; z₂],   W = [[W₁, 0], [U₂G₁, W₂]],   U = [U₁; 0],   G = [0, G₂],
 
-and if Λ_i proves L_i for block i, then Λ = blkdiag(L₂Λ₁, Λ₂/L₁) proves L = L₁L₂. Why: (10) for block i says L_i²‖Δx_i‖² − ‖Δy_i‖² ≥
-2L_i⟨Δv_i − Δz_i, Δz_i⟩_{Λ_i}; L₂² times the first plus the second is (10) of the whole. This is how Theorems D.1 and D.2 come about.
+and if Λ_i proves L_i for block i, then Λ = blkdiag(L₂Λ₁, Λ₂/L₁) proves L = L₁L₂. Why: (10) for
+block i says L_i²‖Δx_i‖² − ‖Δy_i‖² ≥ 2L_i⟨Δv_i − Δz_i, Δz_i⟩_{Λ_i}; L₂² times the first plus the
+second is (10) of the whole. This is how Theorems D.1 and D.2 come about.
 """
 
 from __future__ import annotations

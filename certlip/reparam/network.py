@@ -6,8 +6,16 @@ from dataclasses import dataclass
 
 import torch
 
-from certlip.blocks import Activation, Affine, Block, Equilibrium, Network, Normalize, Origin
-from certlip.blocks import Residual
+from certlip.blocks import (
+    Activation,
+    Affine,
+    Block,
+    Equilibrium,
+    Network,
+    Normalize,
+    Origin,
+    Residual,
+)
 from certlip.equilibrium import LBEN
 from certlip.errors import UnsupportedError
 from certlip.lmi.analytic import multipliers

@@ -3,8 +3,9 @@
     z = [x; σ_0; …; σ_{N−1}],  U = [I; 0],  G = [I, −2W_0D_0, …, −2W_{N−1}D_{N−1}],  D = T⁻¹,
     row n + 1 of W:  W_nᵀ [I, −2W_0D_0, …, −2W_{n−1}D_{n−1}, 0, …]
 
-and Λ = blkdiag(I, 2D_0, …, 2D_{N−1}) satisfies (10) with L = 1 (15). W is strictly block lower-triangular.
-Coordinates with D_ii = 0 never reach the output and are left out, in the network and the LMI alike.
+and Λ = blkdiag(I, 2D_0, …, 2D_{N−1}) satisfies (10) with L = 1 (15). W is strictly block
+lower-triangular. Coordinates with D_ii = 0 never reach the output and are left out, in the network
+and the LMI alike.
 """
 
 from __future__ import annotations

@@ -98,7 +98,9 @@ def _falsifier(result: dict[str, Any] | None) -> str:
 
 
 def _table(title: str, texts: Sequence[str], numbers: Sequence[str]) -> Table:
-    table = Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
+    table = Table(
+        title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, show_edge=False
+    )
     table.pad_edge = False
     table.padding = (0, 1, 0, 0)
     for name in texts:

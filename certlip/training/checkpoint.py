@@ -1,7 +1,8 @@
 """Checkpoints of a run: written atomically, read with `weights_only=True`, resumed bit for bit.
 
-The order of the samples is a function of (seed, epoch), so weights, optimizer and epoch are the whole
-state of a run; a resumed run on the same machine and number of threads ends with the same weights.
+The order of the samples is a function of (seed, epoch), so weights, optimizer and epoch are the
+whole state of a run; a resumed run on the same machine and number of threads ends with the same
+weights.
 """
 
 from __future__ import annotations

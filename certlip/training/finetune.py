@@ -1,8 +1,9 @@
-"""Fine-tuning as an LBEN: the same function and the same Lipschitz bound to begin with, then small steps.
+"""Fine-tuning as an LBEN: the same function and the same Lipschitz bound to begin with, then small
+steps.
 
-Every parameter is free and the bound holds at every step by construction of (7); what is kept is proven
-on its frozen numbers. An epoch only replaces the best one if it is nowhere worse on the validation split:
-not in natural accuracy and not in certified accuracy at any ε.
+Every parameter is free and the bound holds at every step by construction of (7); what is kept is
+proven on its frozen numbers. An epoch only replaces the best one if it is nowhere worse on the
+validation split: not in natural accuracy and not in certified accuracy at any ε.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The training loop: epochs of Adam steps, validation, the best proven model, checkpoints.
 
-`best` is chosen only among models whose proof passes on the frozen numbers; whatever the parametrization
-promises, a model that cannot be proven is never kept.
+`best` is chosen only among models whose proof passes on the frozen numbers; whatever the
+parametrization promises, a model that cannot be proven is never kept.
 """
 
 from __future__ import annotations

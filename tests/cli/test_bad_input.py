@@ -90,7 +90,9 @@ MODELS = {
     "document is no JSON": torch_file({"document": "{", "tensors": {}}),
     "wrong schema": edited(lambda d, t: d.update(schema="certlip/model/99")),
     "unknown kind": edited(lambda d, t: d["blocks"][0].update(kind="transformer")),
-    "unknown activation": edited(lambda d, t: d["blocks"][0]["meta"].update(sigma=[["gelu", 64, {}]])),
+    "unknown activation": edited(
+        lambda d, t: d["blocks"][0]["meta"].update(sigma=[["gelu", 64, {}]])
+    ),
     "slope above 1": edited(
         lambda d, t: d["blocks"][0]["meta"].update(sigma=[["leaky_relu", 96, {"slope": 2.0}]])
     ),

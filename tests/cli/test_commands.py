@@ -42,7 +42,14 @@ def test_demo_tells_the_whole_story(certlip, tmp_path):
 def test_certify_writes_what_it_says(certlip, story, tmp_path):
     result = certlip(
         *("certify", story / "sll" / "model.pt", "--dataset", "digits", "--limit", 40),
-        *("--eps", "0.1,36/255", "--report", tmp_path / "r", "--certificate", tmp_path / "c.certlip"),
+        *(
+            "--eps",
+            "0.1,36/255",
+            "--report",
+            tmp_path / "r",
+            "--certificate",
+            tmp_path / "c.certlip",
+        ),
         "--json",
     )
     assert result.code == 0

@@ -180,7 +180,11 @@ LBEN = {
     ),
     "states of zeros": scale("samples.z0", 0.0),
     "states NaN": put("samples.z0", 7, np.nan),
-    "no states": lambda d, a: (d["samples"]["z"].pop("0"), a.pop("samples.z0"), d["arrays"].pop("samples.z0")),
+    "no states": lambda d, a: (
+        d["samples"]["z"].pop("0"),
+        a.pop("samples.z0"),
+        d["arrays"].pop("samples.z0"),
+    ),
 }
 SLL = {
     "a weight nudged": put("block0.W", 5, 3.0),
@@ -223,7 +227,9 @@ def test_the_unchanged_copy_is_accepted(model, originals, certlip, tmp_path):
 def test_a_seal_that_does_not_fit_is_rejected(member, originals, certlip, tmp_path):
     document, arrays = copy.deepcopy(originals["lben"])
     array = arrays[member]
-    array.reshape(-1)[1] = array.reshape(-1)[1] + 1e-9 if array.dtype == np.float64 else 1 - array.reshape(-1)[1]
+    array.reshape(-1)[1] = (
+        array.reshape(-1)[1] + 1e-9 if array.dtype == np.float64 else 1 - array.reshape(-1)[1]
+    )
     write(tmp_path / "mutant.certlip", document, arrays, reseal=False)
     assert certlip("verify", tmp_path / "mutant.certlip").code in (1, 2)
 

@@ -21,7 +21,7 @@ def npz_file(tmp_path: Path) -> str:
     return f"npz:{path}"
 
 
-def mnist_name(tmp_path: Path) -> str:  # noqa: ARG001
+def mnist_name(tmp_path: Path) -> str:
     if not (SHARED / "mnist").is_dir():
         pytest.skip("the MNIST files are not beside this checkout (../shared/data/mnist)")
     return "mnist"

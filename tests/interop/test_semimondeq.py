@@ -36,7 +36,9 @@ def test_same_logits_as_the_formula(source, shared_data):
 
 def test_well_posed_and_lipschitz_as_computed_by_hand(source, certlip, tmp_path):
     path = tmp_path / "model.pt"
-    assert certlip("convert", source, "--from", "semimondeq", "--set", "m=20", "--out", path).code == 0
+    assert (
+        certlip("convert", source, "--from", "semimondeq", "--set", "m=20", "--out", path).code == 0
+    )
     result = certlip("check-lmi", path, "--condition", "3,4,10", "--json")
     assert result.code == 0
     rows = {row["condition"]: row for row in result.document["blocks"]}

@@ -120,7 +120,7 @@ def test_a_product_that_underflows_is_not_zero():
 @pytest.mark.parametrize("value", [1e200, 1.7e308])
 def test_a_product_that_overflows_raises(value):
     with pytest.raises(ValueError, match="overflows"):
-        UpperBound(value) * UpperBound(value)
+        _ = UpperBound(value) * UpperBound(value)
 
 
 @pytest.mark.parametrize("kind", [UpperBound, LowerBound])
@@ -142,7 +142,7 @@ def test_a_bound_reads_back_to_the_same_double(kind, value):
 @pytest.mark.parametrize("other", [LowerBound(1.0), 3.0])
 def test_only_an_upper_bound_is_a_factor_of_an_upper_bound(other):
     with pytest.raises(TypeError):
-        UpperBound(2.0) * other
+        _ = UpperBound(2.0) * other
 
 
 def test_bounds_do_not_change():

@@ -37,7 +37,10 @@ def exact(array):
 
 
 def product(A, B):
-    return [[sum(a * b for a, b in zip(row, col, strict=True)) for col in zip(*B)] for row in A]  # noqa: B905
+    return [
+        [sum(a * b for a, b in zip(row, col, strict=True)) for col in zip(*B, strict=True)]
+        for row in A
+    ]
 
 
 @settings(deadline=None, max_examples=60)

@@ -151,9 +151,7 @@ def test_resumed_finetuning_ends_with_the_same_weights(splits, tmp_path):
 def test_an_epoch_that_is_worse_somewhere_is_not_kept(splits, tmp_path):
     origin = run(splits, tmp_path / "sll")
     settings = Settings(epochs=1, lr=3e-2, clip=0.0, checkpoint_every=1, offset=5.0)
-    tuned = finetune(
-        origin, splits["train"], splits["validation"], settings, tmp_path / "lben"
-    )
+    tuned = finetune(origin, splits["train"], splits["validation"], settings, tmp_path / "lben")
     rows = (tmp_path / "lben" / "metrics.jsonl").read_text().splitlines()
     assert json.loads(rows[0])["natural"] < 0.97 or tuned.history[-1]["epochs_not_worse"] == [1]
     x = torch.from_numpy(splits["validation"].x)

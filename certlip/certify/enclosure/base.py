@@ -1,4 +1,5 @@
-"""The local result of one block: an output that is used as exact from here on, and its proven error."""
+"""The local result of one block: an output that is used as exact from here on, and its proven
+error."""
 
 from __future__ import annotations
 

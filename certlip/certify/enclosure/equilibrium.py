@@ -1,9 +1,9 @@
 """An equilibrium block: the residual of any guess ẑ bounds its distance to the equilibrium.
 
-With e = ẑ − σ(Wẑ + Ux + b_z) and 2Γ − ΓW − WᵀΓ ⪰ 2μΓ, z̃ = ẑ − e solves the equilibrium for an input that is
-off by We, so ‖z̃ − z*‖_Γ ≤ ‖We‖_Γ/μ and ‖G(ẑ − z*)‖ ≤ ‖Ge‖ + ‖GΓ^{−1/2}‖·‖We‖_Γ/μ: the solver and its
-tolerance do not matter. For W strictly lower-triangular in storage, |ẑ − z*| ≤ s with s = |e| + |W|s,
-which is solved by substitution. The smaller of the two is used.
+With e = ẑ − σ(Wẑ + Ux + b_z) and 2Γ − ΓW − WᵀΓ ⪰ 2μΓ, z̃ = ẑ − e solves the equilibrium for an
+input that is off by We, so ‖z̃ − z*‖_Γ ≤ ‖We‖_Γ/μ and ‖G(ẑ − z*)‖ ≤ ‖Ge‖ + ‖GΓ^{−1/2}‖·‖We‖_Γ/μ:
+the solver and its tolerance do not matter. For W strictly lower-triangular in storage, |ẑ − z*| ≤ s
+with s = |e| + |W|s, which is solved by substitution. The smaller of the two is used.
 """
 
 from __future__ import annotations

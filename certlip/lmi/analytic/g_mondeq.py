@@ -1,20 +1,36 @@
-"""G-MonDEQ (6) with an output map G: Λ = (‖G‖/s)Φ⁻¹, L = s‖G‖/m, s = ‖Φ⁻¹U‖; (3) with Γ = Φ⁻¹ and margin m·min Φ.
+"""G-MonDEQ (6) with an output map G: Λ = (‖G‖/s)Φ⁻¹, L = s‖G‖/m, s = ‖Φ⁻¹U‖; (3) with Γ = Φ⁻¹ and
+margin m·min Φ.
 
 Left side of (10): 2(‖G‖/s)(mI + AᵀA) − GᵀG/L − (‖G‖/s)²Φ⁻¹UUᵀΦ⁻¹/L ⪰ 0. MonDEQ is Φ = I.
 """
 
 from __future__ import annotations
 
+import numpy as np
+
 from certlip.blocks import Equilibrium
+from certlip.errors import InputError
 from certlip.linalg.rigorous import spectral_norm
 from certlip.lmi.analytic.base import Multipliers
 
+SMALLEST_NORM = 2.0**-20  # in place of a proven norm of 0 (a constant map), which it bounds as well
+
 
 def g_mondeq(block: Equilibrium) -> Multipliers:
-    """Needs `m` > 0 and `phi` (n,) in the origin. Norms are proven upper bounds."""
+    """Needs `m` > 0 and `phi` (n,) > 0 in the origin. Norms are proven upper bounds."""
     assert block.origin is not None
-    inverse = 1.0 / block.origin.vectors["phi"].double().numpy()
-    s = spectral_norm(inverse[:, None] * block.U.numpy()).value
-    norm_G = spectral_norm(block.G.numpy()).value
-    lip = s * norm_G / block.origin.scalars["m"]
-    return Multipliers(inverse, (norm_G / s) * inverse if s else inverse, lip, "g-mondeq")
+    phi = block.origin.vectors["phi"].numpy()
+    if phi.shape != (block.n,) or not (phi > 0).all():
+        raise InputError(f"origin 'g-mondeq' with phi that is not {block.n} positive numbers")
+    return monotone_multipliers(block, block.origin.scalars["m"], 1.0 / phi, "g-mondeq")
+
+
+def monotone_multipliers(
+    block: Equilibrium, m: float, inverse: np.ndarray, family: str
+) -> Multipliers:
+    """Γ = Φ⁻¹, Λ = (‖G‖/s)Φ⁻¹ and L = s‖G‖/m for `inverse` the diagonal of Φ⁻¹, (n,) > 0."""
+    if not 0.0 < m < np.inf:
+        raise InputError(f"origin {family!r} with m = {m}: expected a positive finite number")
+    s = spectral_norm(inverse[:, None] * block.U.numpy()).value or SMALLEST_NORM
+    norm_G = spectral_norm(block.G.numpy()).value or SMALLEST_NORM
+    return Multipliers(inverse, (norm_G / s) * inverse, s * norm_G / m, family)

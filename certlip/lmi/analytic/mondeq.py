@@ -9,20 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from certlip.blocks import Equilibrium
-from certlip.errors import InputError
-from certlip.linalg.rigorous import spectral_norm
 from certlip.lmi.analytic.base import Multipliers
-
-SMALLEST_NORM = 2.0**-20
+from certlip.lmi.analytic.g_mondeq import monotone_multipliers
 
 
 def mondeq(block: Equilibrium) -> Multipliers:
-    """Needs `m` > 0 in the origin. Norms are proven upper bounds."""
+    """Needs `m` > 0 in the origin."""
     assert block.origin is not None
-    m = block.origin.scalars["m"]
-    if not 0.0 < m < np.inf:
-        raise InputError(f"origin 'mondeq' with m = {m}: expected a positive finite number")
-    norm_U = spectral_norm(block.U.numpy()).value or SMALLEST_NORM
-    norm_G = spectral_norm(block.G.numpy()).value or SMALLEST_NORM
-    ones = np.ones(block.n)
-    return Multipliers(ones, (norm_G / norm_U) * ones, norm_U * norm_G / m, "mondeq")
+    return monotone_multipliers(block, block.origin.scalars["m"], np.ones(block.n), "mondeq")

@@ -1,5 +1,5 @@
-"""One rule per kind of block: how its Lipschitz bound is proven. Three files to add a kind: the block,
-its rule here, its enclosure in `certify`."""
+"""One rule per kind of block: how its Lipschitz bound is proven. Three files to add a kind: the
+block, its rule here, its enclosure in `certify`."""
 
 from __future__ import annotations
 

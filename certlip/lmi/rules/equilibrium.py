@@ -1,7 +1,7 @@
 """The rule of an equilibrium block: (3) proven with a margin μ, (10) proven at the smallest L.
 
-A block that (10) alone speaks about may not even be well-posed; (3) is always proven separately, and
-its margin bounds the error of an approximate equilibrium (math of `certify`).
+A block that (10) alone speaks about may not even be well-posed; (3) is always proven separately,
+and its margin bounds the error of an approximate equilibrium (math of `certify`).
 """
 
 from __future__ import annotations

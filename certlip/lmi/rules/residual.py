@@ -1,8 +1,9 @@
 """The rule of x − 2WDσ(Wᵀx + b), D = T⁻¹ ≥ 0.
 
-With Δv = WᵀΔx, Δs the change of σ:  ‖Δy‖² = ‖Δx‖² − 4ΔvᵀDΔs + 4ΔsᵀDWᵀWDΔs, and slopes in [0, 1] give
-ΔvᵀDΔs ≥ ΔsᵀDΔs. If DWᵀWD ⪯ (1 + δ)D, then ‖Δy‖² ≤ ‖Δx‖² + 4δΔsᵀDΔs and ΔsᵀDΔs ≤ (1 + δ)‖Δx‖²: the bound
-is L² = 1 + 4δ(1 + δ), and 1 for δ = 0 (Araujo et al., 2023, Theorem 1). Coordinates with D_ii = 0 never act.
+With Δv = WᵀΔx, Δs the change of σ:  ‖Δy‖² = ‖Δx‖² − 4ΔvᵀDΔs + 4ΔsᵀDWᵀWDΔs, and slopes in [0, 1]
+give ΔvᵀDΔs ≥ ΔsᵀDΔs. If DWᵀWD ⪯ (1 + δ)D, then ‖Δy‖² ≤ ‖Δx‖² + 4δΔsᵀDΔs and ΔsᵀDΔs ≤ (1 + δ)‖Δx‖²:
+the bound is L² = 1 + 4δ(1 + δ), and 1 for δ = 0 (Araujo et al., 2023, Theorem 1). Coordinates with
+D_ii = 0 never act.
 """
 
 from __future__ import annotations
