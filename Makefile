@@ -12,7 +12,7 @@ demo: $(VENV)/.demo
 	$(BIN)/certlip demo --out demo
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow

@@ -12,8 +12,7 @@ from certlip.checker.activations import activate, read_sigma
 from certlip.checker.document import CertificateError, Rejected, field, number, only
 from certlip.checker.rounding import UNIT, Array, dot, norm, over
 
-# The arrays with a letter per axis (d is the width of the input); the axes of σ, if any, and of the
-# output; the rule of the proof and what it stores besides `lipschitz_upper`.
+# Arrays with a letter per axis (d: input); the axes of σ, if any, and of the output; rule and fields.
 _KINDS = {
     "normalize": ("mean:d std:d", "d", "diagonal"),
     "affine": ("W:qd b:q", "q", "spectral"),
