@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from certlip.blocks import Equilibrium, Origin, Sigma
 from certlip.errors import InputError
-from certlip.solvers import PeacemanRachford, Solution, equilibrium
+from certlip.solvers import Solution, equilibrium, solver_for
 
 
 def lben_weight(
@@ -89,7 +89,7 @@ class LBEN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """y (batch, q) for x (batch, d). One resolvent per call; `last_solution` tells how it went."""
         W = self.weight()
-        solver = PeacemanRachford(W.detach(), self.sigma)
+        solver = solver_for(W.detach(), self.sigma)
         z, self.last_solution = equilibrium(W, x @ self.U.T + self.b_z, solver)
         return z @ self.G.T + self.b_y
 

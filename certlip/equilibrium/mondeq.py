@@ -20,7 +20,7 @@ from certlip.blocks import Equilibrium, Origin, Sigma
 from certlip.blocks.activations import ActivationKind, ReLU
 from certlip.errors import InputError
 from certlip.linalg.gram import gram_norm
-from certlip.solvers import PeacemanRachford, Solution, equilibrium
+from certlip.solvers import Solution, equilibrium, solver_for
 
 
 class MonDEQ(nn.Module):
@@ -88,7 +88,7 @@ class MonDEQ(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """y (batch, q) for x (batch, d); `last_solution` tells how the equilibrium was reached."""
         W, U, G = self.maps()
-        solver = PeacemanRachford(W.detach(), Sigma.of(self.activation, W.shape[0]))
+        solver = solver_for(W.detach(), Sigma.of(self.activation, W.shape[0]))
         z, self.last_solution = equilibrium(W, x @ U.T + self.b_z, solver)
         return z @ G.T + self.b_y
 

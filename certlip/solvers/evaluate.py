@@ -13,18 +13,9 @@ from torch import Tensor
 
 from certlip.blocks import Activation, Affine, Block, Equilibrium, Network, Normalize, Residual
 from certlip.errors import UnsupportedError
-from certlip.linalg.triangular import strict_lower_blocks
 from certlip.solvers.base import EquilibriumSolver, Solution
+from certlip.solvers.choose import solver_for
 from certlip.solvers.implicit import equilibrium
-from certlip.solvers.peaceman_rachford import PeacemanRachford
-from certlip.solvers.substitution import Substitution
-
-
-def solver_for(block: Equilibrium, W: Tensor, tol: float | None = None) -> EquilibriumSolver:
-    """Forward substitution where W is triangular in storage, Peaceman–Rachford otherwise."""
-    if strict_lower_blocks(block.W.numpy()) is not None:
-        return Substitution(W, block.sigma, tol=tol)
-    return PeacemanRachford(W, block.sigma, tol=tol)
 
 
 @dataclass
@@ -46,12 +37,16 @@ class Evaluator:
         dtype: torch.dtype = torch.float64,
         device: str | torch.device = "cpu",
         tol: float | None = None,
+        strict: bool = True,
     ) -> None:
         self.network, self.dtype, self.device = network, dtype, device
+        self.strict = strict  # whether a gradient that was not solved for raises
         self._prepared = []
         for block in network.blocks:
             arrays = {k: a.to(device=device, dtype=dtype) for k, a in block.arrays().items()}
-            solver = solver_for(block, arrays["W"], tol) if isinstance(block, Equilibrium) else None
+            solver = None
+            if isinstance(block, Equilibrium):
+                solver = solver_for(arrays["W"], block.sigma, tol)
             self._prepared.append(_Prepared(block, arrays, solver))
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -69,7 +64,7 @@ class Evaluator:
         y = x
         for k, prepared in enumerate(self._prepared):
             if isinstance(prepared.block, Equilibrium):
-                y, solutions[k] = _equilibrium(prepared, y, (starts or {}).get(k))
+                y, solutions[k] = self._solve(prepared, y, (starts or {}).get(k))
             else:
                 y = _EXPLICIT[type(prepared.block)](prepared, y)
         return y, solutions
@@ -78,16 +73,16 @@ class Evaluator:
         """Output of block k alone."""
         prepared = self._prepared[k]
         if isinstance(prepared.block, Equilibrium):
-            return _equilibrium(prepared, y, None)
+            return self._solve(prepared, y, None)
         return _EXPLICIT[type(prepared.block)](prepared, y), None
 
-
-def _equilibrium(p: _Prepared, x: Tensor, z0: Tensor | None) -> tuple[Tensor, Solution]:
-    if p.solver is None:
-        raise UnsupportedError("an equilibrium block without a solver")
-    a = p.arrays
-    z, solution = equilibrium(a["W"], x @ a["U"].T + a["b_z"], p.solver, z0)
-    return z @ a["G"].T + a["b_y"], solution
+    def _solve(self, p: _Prepared, x: Tensor, z0: Tensor | None) -> tuple[Tensor, Solution]:
+        if p.solver is None:
+            raise UnsupportedError("an equilibrium block without a solver")
+        a = p.arrays
+        c = x @ a["U"].T + a["b_z"]
+        z, solution = equilibrium(a["W"], c, p.solver, z0, strict=self.strict)
+        return z @ a["G"].T + a["b_y"], solution
 
 
 def _residual(p: _Prepared, x: Tensor) -> Tensor:

@@ -149,9 +149,9 @@ def test_starts_are_used_by_the_block_they_belong_to():
 
 def test_a_triangular_block_is_solved_by_substitution_and_gives_the_same():
     block = equilibrium_block(strict=True)
-    assert isinstance(solver_for(block, block.W), Substitution)
+    assert isinstance(solver_for(block.W, block.sigma), Substitution)
     dense = equilibrium_block()
-    assert isinstance(solver_for(dense, dense.W), PeacemanRachford)
+    assert isinstance(solver_for(dense.W, dense.sigma), PeacemanRachford)
     x = points(3, d)
     y = Evaluator(Network([block]))(torch.from_numpy(x)).numpy()
     np.testing.assert_allclose(y, equilibrium_formula(block, x), rtol=1e-9, atol=1e-9)

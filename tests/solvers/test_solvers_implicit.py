@@ -8,7 +8,7 @@ import torch
 
 from certlip import solvers
 from certlip.blocks.activations import Sigma, activation
-from certlip.solvers import PeacemanRachford, Substitution, equilibrium
+from certlip.solvers import GaussSeidel, PeacemanRachford, Substitution, equilibrium
 
 SOLVERS: dict[str, Any] = {**solvers.SOLVERS}
 N, BATCH = 5, 3
@@ -32,6 +32,9 @@ def problem(name, seed):
     W = 0.5 * torch.eye(N, dtype=torch.float64) - A.T @ A + B - B.T
     if name == Substitution.name:
         W = B.tril(-1)
+    if name == GaussSeidel.name:
+        W = 0.01 * B  # two blocks of an explicit network plus a small full matrix
+        W[3:, :3] += B[3:, :3]
     return W, 2 * tensor(rng, BATCH, N), tensor(rng, BATCH, N)
 
 

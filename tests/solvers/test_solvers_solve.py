@@ -9,7 +9,8 @@ import torch
 from certlip import solvers
 from certlip.blocks.activations import Sigma, activation
 from certlip.errors import InconclusiveError, InputError
-from certlip.solvers import ForwardBackward, PeacemanRachford, Substitution
+from certlip.solvers import ForwardBackward, GaussSeidel, PeacemanRachford, Substitution
+from certlip.solvers.gauss_seidel import blocks_of
 
 SOLVERS: dict[str, Any] = {**solvers.SOLVERS}
 N, BATCH = 8, 5
@@ -44,8 +45,19 @@ def triangular(seed=0, n=N):
     return tensor(np.random.default_rng(seed), n, n, size=0.3).tril(-1)
 
 
+def nearly(seed=0, size=0.01):
+    """Three blocks of an explicit network plus a small full matrix."""
+    rng = np.random.default_rng(seed)
+    W = tensor(rng, N, N, size=0.3)
+    W[:3] = 0.0
+    W[3:6, 3:] = 0.0
+    W[6:, 6:] = 0.0
+    return W + tensor(rng, N, N, size=size)
+
+
 def problem(name, seed=0):
-    return triangular(seed) if name == Substitution.name else monotone(seed)
+    makers = {Substitution.name: triangular, GaussSeidel.name: nearly}
+    return makers.get(name, monotone)(seed)
 
 
 def damped(W, sigma, c, share=0.1, iterations=1500):
@@ -63,7 +75,9 @@ def distance(W, sigma, z, c):
 
 
 @every_sigma
-@pytest.mark.parametrize("W", [monotone(), triangular()], ids=["monotone", "triangular"])
+@pytest.mark.parametrize(
+    "W", [monotone(), triangular(), nearly()], ids=["monotone", "triangular", "nearly"]
+)
 def test_all_solvers_and_a_damped_iteration_agree(W, sigma):
     c = tensor(np.random.default_rng(1), BATCH, N, size=2.0)
     expected = damped(W, sigma, c)
@@ -71,6 +85,8 @@ def test_all_solvers_and_a_damped_iteration_agree(W, sigma):
     tried = 0
     for solver in SOLVERS.values():
         if solver is Substitution and W.triu().any():
+            continue
+        if solver is GaussSeidel and blocks_of(W) is None:
             continue
         solution = solver(W, sigma).solve(c)
         assert solution.converged
@@ -263,3 +279,65 @@ def test_ill_posed_matrices_are_reported_not_crashed_on(n):
 @every_solver
 def test_every_solver_states_its_name(name):
     assert SOLVERS[name].name == name
+
+
+@every_sigma
+def test_sweeps_that_do_not_contract_are_finished_by_splitting(sigma):
+    """Large entries above the blocks: the sweeps stall or diverge, the result is right all the same."""
+    W = nearly(12, size=0.0)
+    W[:3, 6:] = 0.05 * W.abs().max()
+    W[6:, :3] *= 8.0
+    W[3:6, :3] *= -8.0
+    W[:3, 3:6] = -0.09 * W.abs().max()
+    assert blocks_of(W) is not None
+    gamma = torch.linalg.eigvalsh(torch.eye(N) - (W + W.T) / 2)[0]
+    W = W - (0.5 - gamma).clamp_min(0.0) * torch.eye(N)  # strongly monotone, so PR converges
+    c = tensor(np.random.default_rng(12), BATCH, N, size=3.0)
+    direct = PeacemanRachford(W, sigma).solve(c)
+    if blocks_of(W) is None:
+        return
+    solution = GaussSeidel(W, sigma).solve(c)
+    assert solution.converged
+    torch.testing.assert_close(solution.z, direct.z, rtol=0, atol=1e-8)
+
+
+def test_a_single_sweep_is_handed_over_and_the_residual_is_honest():
+    c = tensor(np.random.default_rng(13), BATCH, N)
+    W = nearly(13)
+    few = GaussSeidel(W, SIGMAS[0], max_iter=1).solve(c)
+    many = GaussSeidel(W, SIGMAS[0]).solve(c)
+    assert few.converged
+    assert many.iterations < few.iterations
+    torch.testing.assert_close(few.z, many.z, rtol=0, atol=1e-9)
+
+
+def test_rows_of_sweeps_do_not_influence_each_other():
+    rng = np.random.default_rng(14)
+    W, row = nearly(14), tensor(rng, N)
+    solver = GaussSeidel(W, SIGMAS[-1])
+    results = []
+    for size in (0.0, 1.0, 1e4):
+        c = tensor(rng, 6, N, size=size)
+        c[2] = row
+        results.append(solver.solve(c).z[2])
+    assert all(torch.equal(z, results[0]) for z in results)
+
+
+@pytest.mark.parametrize("W", [monotone(), torch.zeros(N, N).double(), torch.eye(N).double()])
+def test_sweeps_refuse_a_matrix_without_the_structure(W):
+    with pytest.raises(InputError, match="almost block lower-triangular"):
+        GaussSeidel(W, SIGMAS[0])
+
+
+def test_a_gradient_that_was_not_solved_for_raises():
+    from certlip.solvers import equilibrium
+
+    W, c = monotone(15), tensor(np.random.default_rng(15), BATCH, N).requires_grad_()
+    solver = PeacemanRachford(W, SIGMAS[4])
+    z, _ = equilibrium(W, c, solver)
+    solver.max_iter = 1
+    with pytest.raises(InconclusiveError, match="adjoint system"):
+        z.sum().backward()
+    lenient, _ = equilibrium(W, c, PeacemanRachford(W, SIGMAS[4]), strict=False)
+    lenient.sum().backward()
+    assert c.grad is not None
