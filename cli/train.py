@@ -14,13 +14,13 @@ from .options import DataDir, Limit, OptionalDataset, read_data
 from .session import Session, command
 from .watching import watch
 
-DEFAULT_RECIPES = {"digits": "digits-quick"}
-
 
 def train(
     session: Session,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the run.")] = None,
-    family: Annotated[str | None, typer.Option(help="sll.")] = None,
+    family: Annotated[
+        str | None, typer.Option(help="sll, cpl, aol, sandwich, mondeq, g-mondeq or lben.")
+    ] = None,
     dataset: OptionalDataset = None,
     data_dir: DataDir = None,
     limit: Limit = None,
@@ -46,11 +46,9 @@ def train(
         return 0
     if out is None:
         raise InputError("--out is missing: the folder of the run")
-    if recipe is None:
-        recipe = DEFAULT_RECIPES.get(dataset or "", "mnist-dense")
-    settings = load_recipe(recipe)
+    settings = load_recipe(recipe or default_recipe(family, dataset))
     if family is not None and family != settings.family:
-        raise InputError(f"--family {family!r}: recipe {recipe} trains {settings.family!r}")
+        raise InputError(f"--family {family!r}: recipe {settings.name} trains {settings.family!r}")
     options = settings.train.with_options(
         epochs=epochs, batch_size=batch_size, lr=lr, seed=session.seed
     )
@@ -59,7 +57,8 @@ def train(
     data = read_data(name, data_dir, "train", limit)
     validation = read_data(name, data_dir, "validation", limit)
     architecture = dict(settings.model)
-    architecture["width"] = max(architecture["width"], data.x.shape[1], data.classes)
+    if settings.family in ("sll", "cpl"):  # their width is that of the input or more
+        architecture["width"] = max(architecture["width"], data.x.shape[1], data.classes)
     with watch(session, out, resume) as on_epoch:
         network = run(
             settings.family,
@@ -82,6 +81,22 @@ def train(
         }
     )
     return 0
+
+
+def default_recipe(family: str | None, dataset: str | None) -> str:
+    """The recipe of a family and a dataset; on other data that of the digits is the start.
+
+    Raises:
+        InputError: unknown family.
+    """
+    from certlip.models import MODELS
+
+    family = family or "sll"
+    if family not in MODELS:
+        raise InputError(f"--family {family!r}: expected one of {', '.join(MODELS)}")
+    if family == "sll":
+        return "mnist-dense" if dataset == "mnist" else "digits-quick"
+    return f"digits-{family}"
 
 
 def register(app: typer.Typer) -> None:

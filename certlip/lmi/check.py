@@ -9,7 +9,7 @@ from typing import Any
 
 from certlip.blocks import Block, Equilibrium, Network
 from certlip.errors import CertlipError, InconclusiveError, InputError, RejectedError
-from certlip.linalg.rigorous import UpperBound
+from certlip.linalg.rigorous import UpperBound, require_ieee
 from certlip.linalg.rigorous.bounds import product
 from certlip.lmi.analytic import multipliers
 from certlip.lmi.conditions import Conditions
@@ -40,6 +40,7 @@ def check(
             raise InputError(f"--condition {condition!r}: expected some of {', '.join(CONDITIONS)}")
     if lip is not None and not 0.0 < lip < float("inf"):
         raise InputError(f"--lipschitz {lip}: expected a positive finite number")
+    require_ieee()
     rows: list[dict[str, Any]] = []
     bounds: list[UpperBound | None] = []
     for k, block in enumerate(network.blocks):

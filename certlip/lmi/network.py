@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from certlip.blocks import Equilibrium, Network
 from certlip.errors import CertlipError, InconclusiveError, UnsupportedError
-from certlip.linalg.rigorous import UpperBound
+from certlip.linalg.rigorous import UpperBound, require_ieee
 from certlip.linalg.rigorous.bounds import product
 from certlip.lmi.proof import BlockProof
 from certlip.lmi.rules import apply_rule
@@ -39,6 +39,7 @@ def prove(network: Network, *, lip: float | None = None) -> NetworkProof:
         RejectedError, InconclusiveError, InputError: with the number and kind of the block.
         UnsupportedError: a block without a rule.
     """
+    require_ieee()
     implicit = [k for k, block in enumerate(network.blocks) if isinstance(block, Equilibrium)]
     if lip is not None and len(implicit) != 1:
         raise UnsupportedError(

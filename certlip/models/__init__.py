@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
-from certlip.models.base import Model as Model
-from certlip.models.sll import SLLClassifier as SLLClassifier
+from collections.abc import Callable
 
-MODELS: dict[str, type[Model]] = {"sll": SLLClassifier}
+from certlip.models.base import Model as Model
+from certlip.models.implicit import GMonDEQClassifier as GMonDEQClassifier
+from certlip.models.implicit import LBENClassifier as LBENClassifier
+from certlip.models.implicit import MonDEQClassifier as MonDEQClassifier
+from certlip.models.residual import CPLClassifier as CPLClassifier
+from certlip.models.residual import SLLClassifier as SLLClassifier
+from certlip.models.sequential import AOLClassifier as AOLClassifier
+from certlip.models.sequential import SandwichClassifier as SandwichClassifier
+
+MODELS: dict[str, Callable[..., Model]] = {
+    "sll": SLLClassifier,
+    "cpl": CPLClassifier,
+    "aol": AOLClassifier,
+    "sandwich": SandwichClassifier,
+    "mondeq": MonDEQClassifier,
+    "g-mondeq": GMonDEQClassifier,
+    "lben": LBENClassifier,
+}

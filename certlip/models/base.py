@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
+import torch
 from torch import nn
 
 from certlip.blocks import Network
 
 
 class Model(nn.Module, ABC):
-    """A classifier R^d → R^classes; the input is flattened and in raw units (pixels in [0, 1])."""
+    """A 1-Lipschitz classifier R^d → R^classes.
+
+    The input is flattened and in raw units (pixels in [0, 1]). Constructors take `d`, `classes` and
+    whole numbers by keyword, which are the `[model]` table of a recipe.
+    """
+
+    #: What it is trained in: equilibria are solved in float64.
+    dtype: ClassVar[torch.dtype] = torch.float32
 
     @abstractmethod
     def freeze(self) -> Network:

@@ -1,5 +1,6 @@
 """Equilibrium solvers, implicit gradients, and the evaluation of frozen networks."""
 
+from certlip.solvers.anderson import Anderson as Anderson
 from certlip.solvers.base import EquilibriumSolver as EquilibriumSolver
 from certlip.solvers.base import Solution as Solution
 from certlip.solvers.choose import solver_for as solver_for
@@ -11,5 +12,6 @@ from certlip.solvers.peaceman_rachford import PeacemanRachford as PeacemanRachfo
 from certlip.solvers.substitution import Substitution as Substitution
 
 SOLVERS: dict[str, type[EquilibriumSolver]] = {
-    solver.name: solver for solver in (PeacemanRachford, ForwardBackward, Substitution, GaussSeidel)
+    solver.name: solver
+    for solver in (PeacemanRachford, ForwardBackward, Anderson, Substitution, GaussSeidel)
 }

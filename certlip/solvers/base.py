@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from certlip.blocks.activations import Sigma
-from certlip.errors import InputError
+from certlip.errors import InconclusiveError, InputError
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,14 @@ class Solution:
     residual: Tensor
     iterations: int
     converged: bool
+
+    def require_converged(self) -> None:
+        """Raises an `InconclusiveError` unless every row has converged."""
+        if not self.converged:
+            raise InconclusiveError(
+                f"the equilibrium did not converge in {self.iterations} iterations (residual "
+                f"{float(self.residual.max()):.2g}); a smaller learning rate keeps it solvable"
+            )
 
 
 class EquilibriumSolver(ABC):

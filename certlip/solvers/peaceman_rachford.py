@@ -39,19 +39,28 @@ class PeacemanRachford(EquilibriumSolver):
                 f"I + {self.alpha:.3g}(I − W) is singular: W does not satisfy (3)"
             )
 
+    def start(self, z: Tensor, c: Tensor) -> Tensor:
+        """The u whose fixed point is z: at a solution u = z + α(Wz + c − z)."""
+        return z + self.alpha * (z @ self.W.T + c - z)
+
+    def drive(self, c: Tensor) -> Tensor:
+        """αVc, which stays the same in all iterations."""
+        return self.alpha * (c @ self.V.T)
+
+    def step(self, u: Tensor, z: Tensor, drive: Tensor) -> Tensor:
+        """The next u, for z = prox(u)."""
+        half = 2 * z - u
+        return 2 * torch.addmm(drive, half, self.V.T) - half
+
     def solve(self, c: Tensor, z0: Tensor | None = None) -> Solution:
-        alpha, V = self.alpha, self.V
-        drive = alpha * (c @ V.T)
         z = torch.zeros_like(c) if z0 is None else z0
-        # at a fixed point u = z + α(Wz + c − z)
-        u = z + alpha * (z @ self.W.T + c - z)
+        u, drive = self.start(z, c), self.drive(c)
         reached, residual = z, self.residual(z, c)
         done, iteration = self.accepts(z, residual), 0
         while not bool(done.all()) and iteration < self.max_iter:
             for _ in range(CHECK_EVERY):
-                half = 2 * z - u
-                u = 2 * (torch.addmm(drive, half, V.T)) - half
-                z = self.sigma.prox(u, alpha)
+                u = self.step(u, z, drive)
+                z = self.sigma.prox(u, self.alpha)
             iteration += CHECK_EVERY
             # a row keeps the state at which it converged: the others in the batch do not change it
             reached = torch.where(done[:, None], reached, z)

@@ -41,13 +41,8 @@ class _Module(nn.Module):
         if self.before is not None:
             x = self.before(x)
         y = self.lben(x)
-        solution = self.lben.last_solution
-        if solution is not None and not solution.converged:
-            raise InconclusiveError(
-                f"the equilibrium did not converge in {solution.iterations} iterations "
-                f"(residual {float(solution.residual.max()):.2g}); a smaller --lr keeps it close to "
-                "the explicit network"
-            )
+        assert self.lben.last_solution is not None
+        self.lben.last_solution.require_converged()
         return y if self.after is None else self.after(y)
 
 

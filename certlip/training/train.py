@@ -40,7 +40,11 @@ def train(
     if family not in MODELS:
         raise InputError(f"--family {family!r}: expected one of {', '.join(MODELS)}")
     torch.manual_seed(settings.seed)
-    model = MODELS[family](data.x.shape[1], data.classes, **architecture).to(device)
+    try:
+        model = MODELS[family](data.x.shape[1], data.classes, **architecture)
+    except TypeError:
+        raise InputError(f"a {family} model does not have the sizes {architecture}") from None
+    model = model.to(device=device, dtype=model.dtype)
     key: dict[str, Any] = {
         "step": "train",
         "family": family,

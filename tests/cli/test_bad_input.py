@@ -217,6 +217,7 @@ OPTIONS = [
     "train --dataset digits --out new --batch-size 0",
     "train --dataset digits --out new --family transformer",
     "train --dataset digits --out new --recipe nothing",
+    "train --dataset digits --out new --family cpl --recipe digits-quick",
     "finetune MODEL --out MODEL",
     "finetune MODEL --out new --lr 0",
     "finetune missing.pt --out new",

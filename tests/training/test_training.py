@@ -103,7 +103,7 @@ def test_a_model_that_cannot_be_proven_is_never_kept(splits, tmp_path, monkeypat
 
 
 def test_unknown_family(splits, tmp_path):
-    with pytest.raises(InputError, match="expected one of sll"):
+    with pytest.raises(InputError, match="expected one of sll, cpl"):
         train("mlp", {}, splits["train"], splits["validation"], Settings(), tmp_path)
 
 
@@ -214,3 +214,44 @@ def test_unknown_recipe_names_the_nearest():
 def test_bad_settings_are_refused(change):
     with pytest.raises(InputError, match=next(iter(change))):
         dataclasses.replace(Settings(), **change)
+
+
+SMALL = {
+    "sll": {"width": 64, "hidden": 12, "depth": 2},
+    "cpl": {"width": 64, "hidden": 12, "depth": 2},
+    "aol": {"width": 24, "depth": 2},
+    "sandwich": {"width": 20, "hidden": 24, "depth": 2},
+    "mondeq": {"hidden": 24},
+    "g-mondeq": {"hidden": 24},
+    "lben": {"hidden": 24},
+}
+
+
+def test_every_family_has_a_row():
+    from certlip.models import MODELS
+
+    assert set(SMALL) == set(MODELS)
+
+
+@pytest.mark.parametrize("family", SMALL)
+def test_every_family_trains_is_proven_and_fine_tunes(family, splits, tmp_path):
+    settings = Settings(epochs=3, checkpoint_every=1)
+    arguments = (splits["train"], splits["validation"])
+    network = train(family, SMALL[family], *arguments, settings, tmp_path / "origin")
+    rows = [json.loads(s) for s in (tmp_path / "origin/metrics.jsonl").read_text().splitlines()]
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    assert prove(network).lip.value <= 1 + 1e-6
+    small = settings.with_options(epochs=1, lr=1e-4)
+    tuned = finetune(network, *arguments, small, tmp_path / "lben")
+    assert prove(tuned).lip.value <= 1 + 1e-6
+    exact = load(tmp_path / "lben" / "reparametrized.pt")
+    x = torch.from_numpy(splits["validation"].x)
+    from certlip.solvers import Evaluator
+
+    with torch.no_grad():
+        assert (Evaluator(exact)(x) - Evaluator(network)(x)).abs().max() < 1e-9
+
+
+def test_sizes_that_a_family_does_not_have_are_refused(splits, tmp_path):
+    with pytest.raises(InputError, match="mondeq model does not have the sizes"):
+        train("mondeq", {"depth": 3}, splits["train"], splits["validation"], Settings(), tmp_path)

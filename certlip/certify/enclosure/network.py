@@ -12,6 +12,7 @@ from certlip.blocks import Activation, Affine, Block, Equilibrium, Network, Norm
 from certlip.certify.enclosure.base import Local
 from certlip.certify.enclosure.equilibrium import EquilibriumEncloser
 from certlip.certify.enclosure.explicit import activation, affine, normalize, residual
+from certlip.linalg.rigorous import require_ieee
 from certlip.linalg.rigorous.rounding import up
 from certlip.lmi import EquilibriumProof, NetworkProof
 from certlip.lmi.slack import SLACK
@@ -56,6 +57,7 @@ class Encloser:
     """
 
     def __init__(self, network: Network, proof: NetworkProof, *, device: str = "cpu") -> None:
+        require_ieee()
         self.network = network
         self.device = device
         self.guess = Evaluator(network, device=device)

@@ -11,4 +11,5 @@ from certlip.linalg.rigorous.bounds import LowerBound as LowerBound
 from certlip.linalg.rigorous.bounds import UpperBound as UpperBound
 from certlip.linalg.rigorous.cholesky import is_positive_definite as is_positive_definite
 from certlip.linalg.rigorous.cholesky import negative_direction as negative_direction
+from certlip.linalg.rigorous.environment import require_ieee as require_ieee
 from certlip.linalg.rigorous.spectral import spectral_norm as spectral_norm
