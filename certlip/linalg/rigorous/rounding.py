@@ -1,4 +1,4 @@
-"""Outward rounding on top of round-to-nearest: u = 2⁻⁵³, one `nextafter` per rounded operation.
+"""Outward rounding on top of round-to-nearest: u = 2⁻⁵³, one outward step per rounded operation.
 
 All functions take and return nonnegative numbers unless they say otherwise. NaN stays NaN and is
 rejected where a comparison decides.
@@ -16,10 +16,17 @@ U = 2.0**-53  # unit roundoff of IEEE double, round to nearest
 TINY = 2.0**-1000
 
 
+_STEP = 1.0 + 4.0 * U
+
+
 def up(x):
-    """The next double above; of an exact zero, zero (sums and products of nonnegative numbers
-    only round to zero when they are zero or underflow, and underflow is added as TINY)."""
-    return np.where(x == 0.0, 0.0, np.nextafter(x, np.inf))
+    """Above x ≥ 0 by at least one double and at most a relative 6u; of an exact zero, zero.
+
+    fl(x(1 + 4u)) ≥ x(1 + 4u)(1 − u) covers the one rounding of a normal x, TINY that of a subnormal
+    one. (`nextafter` is one unit and ten times slower.) Sums and products of nonnegative numbers
+    only round to zero when they are zero or underflow, and underflow is added as TINY.
+    """
+    return np.where(x == 0.0, 0.0, x * _STEP + TINY)
 
 
 def down(x):
