@@ -81,7 +81,7 @@ def test_up_moves_by_at_least_one_double_and_at_most_six_units(x):
         assert up(x) == 0.0
         return
     assert up(x) >= math.nextafter(x, math.inf)
-    assert Fraction(float(up(x))) <= Fraction(x) * (1 + Fraction(6, 2**53)) + Fraction(1, 2**1000)
+    assert Fraction(float(up(x))) <= Fraction(x) * (1 + Fraction(6, 2**53)) + Fraction(2, 2**1000)
 
 
 def test_down_moves_by_one_double():
