@@ -177,6 +177,32 @@ def test_cpl_with_a_power_iteration_would_be_no_bound():
     assert prove(Network([wrong])).lip.value > 1.0
 
 
+def test_a_normalized_head_certifies_with_its_own_pair_constants():
+    from certlip.certify import certify
+    from certlip.layers import NormalizedHead
+
+    head = NormalizedHead(6, 4).double()
+    with torch.no_grad():
+        head.weight.normal_()
+        head.bias.normal_()
+    network = Network(head.freeze())
+    [block] = network.blocks
+    W = block.arrays()["W"]
+    assert (W.norm(dim=1) - 1).abs().max() < 1e-15
+    x = torch.randn(30, 6, dtype=torch.float64)
+    with torch.no_grad():
+        y = head(x)
+    assert (Evaluator(network)(x) - y).abs().max() < 1e-14
+    a = y.argmax(dim=1)
+    radii = certify(network, prove(network), x.numpy(), a.numpy())
+    gaps = y.gather(1, a[:, None]) - y
+    exact = gaps / (W[a][:, None, :] - W[None]).norm(dim=2)
+    exact[torch.arange(30), a] = torch.inf
+    exact = exact.min(dim=1).values.numpy()
+    assert (radii.radius_lower < exact).all()
+    assert (radii.radius_lower > exact * (1 - 1e-9)).all()
+
+
 def test_a_zero_layer_is_frozen_and_proven():
     layer = CPLDense(4, 3).double()
     with torch.no_grad():
