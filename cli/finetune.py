@@ -17,6 +17,7 @@ from .options import (
     read_data,
     read_model,
 )
+from .recipes import default_recipe
 from .session import Session, command
 from .watching import watch
 
@@ -28,7 +29,7 @@ def finetune(
     dataset: OptionalDataset = None,
     data_dir: DataDir = None,
     limit: Limit = None,
-    recipe: Annotated[str, typer.Option(help="A named set of settings.")] = "digits-quick",
+    recipe: Annotated[str | None, typer.Option(help="A named set of settings.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Samples per step.")] = None,
@@ -39,9 +40,6 @@ def finetune(
     from certlip.training import finetune as run
     from certlip.training import load_recipe
 
-    settings = load_recipe(recipe).finetune.with_options(
-        epochs=epochs, batch_size=batch_size, lr=lr, seed=session.seed
-    )
     session.prepare_torch()
     network = read_model(model)
     name = dataset or next(
@@ -49,6 +47,9 @@ def finetune(
     )
     if name is None:
         raise InputError(f"{model}: its history names no dataset; give --dataset")
+    settings = load_recipe(recipe or default_recipe(None, name)).finetune.with_options(
+        epochs=epochs, batch_size=batch_size, lr=lr, seed=session.seed
+    )
     data = read_data(name, data_dir, "train", limit)
     validation = read_data(name, data_dir, "validation", limit)
     if data.x.shape[1] != network.in_width or data.classes > network.classes:

@@ -11,6 +11,7 @@ from rich.table import Table
 from certlip.errors import InputError
 
 from .options import DataDir, Limit, OptionalDataset, read_data
+from .recipes import default_recipe
 from .session import Session, command
 from .watching import watch
 
@@ -81,22 +82,6 @@ def train(
         }
     )
     return 0
-
-
-def default_recipe(family: str | None, dataset: str | None) -> str:
-    """The recipe of a family and a dataset; on other data that of the digits is the start.
-
-    Raises:
-        InputError: unknown family.
-    """
-    from certlip.models import MODELS
-
-    family = family or "sll"
-    if family not in MODELS:
-        raise InputError(f"--family {family!r}: expected one of {', '.join(MODELS)}")
-    if family == "sll":
-        return "mnist-dense" if dataset == "mnist" else "digits-quick"
-    return f"digits-{family}"
 
 
 def register(app: typer.Typer) -> None:
