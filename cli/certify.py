@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from certlip.errors import InputError
+from certlip.errors import InputError, UnsoundError
 
 from .options import (
     EPS,
@@ -43,6 +43,7 @@ def certify(
 ) -> int:
     """Certify a model on a dataset: radii that no perturbation can break, proven."""
     from certlip.certify import parse_eps
+    from certlip.report.html import require_packages
     from certlip.report.terminal import blocks_table, certify_table
 
     from .certifying import certify_run, parse_gates
@@ -57,6 +58,8 @@ def certify(
         raise InputError(f"--restarts {restarts}: expected at least 1")
     check_writable("--report", report and report / "report.html")
     check_writable("--certificate", certificate)
+    if report is not None:
+        require_packages()
     values, gates = parse_eps(eps), parse_gates(fail_under)
     session.prepare_torch()
     network = read_model(model)
@@ -77,9 +80,11 @@ def certify(
     )
     session.say(blocks_table(run.document["model"]["blocks"]))
     session.say(certify_table(run.document))
-    for path in (report and report / "report.html", certificate):
-        if path is not None:
-            session.say(f"wrote {path}")
+    if report is not None:
+        session.say(f"wrote {report / 'report.html'}")
+    if certificate is not None:
+        unsound = run.code == UnsoundError.exit_code
+        session.say(f"{'not written, a radius was broken:' if unsound else 'wrote'} {certificate}")
     session.emit(run.document)
     return run.code
 

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from certlip.errors import InconclusiveError, InputError, UnsoundError
 
-from .options import EPS
+from .options import EPS, check_writable
 from .session import Session, command
 from .watching import watch
 
@@ -31,10 +31,13 @@ def demo(
     from certlip import data
     from certlip._version import __version__
     from certlip.certify import parse_eps
+    from certlip.report.html import require_packages
     from certlip.training import finetune, load_recipe, train
 
     from .certifying import certify_run
 
+    check_writable("--out", out / "report" / "report.html")
+    require_packages()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"--out {out}: exists and is not empty; expected a new folder")
     session.prepare_torch()

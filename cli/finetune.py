@@ -71,7 +71,11 @@ def finetune(
     kept = tuned.history[-1]["epochs_not_worse"]
     session.say(
         f"wrote {out / 'model.pt'}"
-        + ("" if kept else ": no epoch was nowhere worse on the validation split, kept the origin")
+        + (
+            ""
+            if kept
+            else ": no epoch was better and nowhere worse on the validation split, kept the origin"
+        )
     )
     session.emit(
         {

@@ -7,6 +7,7 @@ code.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 import traceback
@@ -31,7 +32,7 @@ app = typer.Typer(
     ),
 )
 
-INTERRUPTED = "interrupted; what was done is kept, --resume goes on"
+RESUMABLE = ("train", "finetune")
 COMMANDS = (
     "demo",
     "train",
@@ -70,29 +71,41 @@ def run(arguments: Sequence[str]) -> int:
     try:
         result = typer.main.get_command(app).main(list(arguments), "certlip", standalone_mode=False)
         if result == 130:  # the parser turns an interrupt into an exit
-            return _fail(INTERRUPTED, 130)
+            return _interrupted(arguments)
         return result if isinstance(result, int) else 0
     except CertlipError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
-        return _fail(INTERRUPTED, 130)
-    except (SystemExit, typer.Exit) as stop:
-        code = getattr(stop, "exit_code", None) or getattr(stop, "code", 0)
-        return code if isinstance(code, int) else 2
+        return _interrupted(arguments)
+    except SystemExit as stop:
+        if {"--help", "--version"} & {*arguments}:  # whoever read them has gone
+            return 0
+        return _fail(f"internal error: exit {stop.code}", 4)  # an exit of others proves nothing
     except Exception as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            typer.echo(error.format_message(), err=True)  # type: ignore[attr-defined]
+            return 2
         if hasattr(error, "format_message"):  # the parser's usage errors
             return _fail(error.format_message(), 2)  # type: ignore[attr-defined]
         if type(error).__name__ == "Abort":
-            return _fail(INTERRUPTED, 130)
+            return _interrupted(arguments)
         if debug:
             traceback.print_exc()
         hint = "" if debug else "; --debug shows where"
         return _fail(f"internal error: {type(error).__name__}: {error}{hint}", 4)
 
 
+def _interrupted(arguments: Sequence[str]) -> int:
+    resumable = arguments and arguments[0] in RESUMABLE
+    kept = "; what was done is kept, --resume goes on" if resumable else ""
+    return _fail(f"interrupted{kept}", 130)
+
+
 def _fail(message: str, code: int) -> int:
     line = " ".join(message.split())
-    print(f"certlip: {line}", file=sys.stderr)
+    if sys.stderr is not None:  # with stderr closed, print would take stdout
+        with contextlib.suppress(BrokenPipeError):
+            print(f"certlip: {line}", file=sys.stderr)
     return code
 
 

@@ -31,14 +31,20 @@ def check_writable(option: str, path: Path | None) -> None:
     """Refuses an output before hours of work, not after.
 
     Raises:
-        InputError: a folder on the way to `path` is a file or cannot be written.
+        InputError: `path` is a folder, or a folder on the way to it is a file or not writable.
     """
     if path is None:
         return
     folder = path.absolute().parent
-    while not folder.exists():
-        folder = folder.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
+    try:
+        if path.is_dir():
+            raise InputError(f"{option} {path}: is a folder; expected the name of a file")
+        while not folder.exists():
+            folder = folder.parent
+        writable = folder.is_dir() and os.access(folder, os.W_OK)
+    except OSError as error:  # a name that is too long, a folder that may not be searched
+        raise InputError(f"{option} {path}: cannot be written ({error.strerror})") from None
+    if not writable:
         raise InputError(f"{option} {path}: cannot be written, {folder} is no writable folder")
 
 

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
 import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from certlip import __version__
 from certlip.errors import InputError
 
 Seed = Annotated[int, typer.Option(help="Seed of everything random.", show_default=True)]
@@ -40,6 +39,18 @@ _SHARED = {
 }
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Whoever read along has gone: the work goes on unseen, and its exit code stands."""
+        self.quiet = True
+        _discard(sys.stderr)
+
+
+def _discard(stream: TextIO) -> None:
+    """Lets what is still buffered go nowhere, so that the exit does not fail on it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 @dataclass
 class Session:
     """The shared options, resolved, and the ways to talk to the user."""
@@ -56,7 +67,7 @@ class Session:
             raise InputError(f"--seed {self.seed}: expected a number from 0 to 2^63 − 1")
         if self.threads is not None and not 1 <= self.threads <= 4096:
             raise InputError(f"--threads {self.threads}: expected a number from 1 to 4096")
-        self.console = Console(stderr=True, quiet=self.quiet, highlight=False)
+        self.console = _Console(stderr=True, quiet=self.quiet, highlight=False)
 
     def prepare_torch(self) -> None:
         """Seeds torch, sets its threads and resolves the device; called where torch is needed."""
@@ -64,11 +75,23 @@ class Session:
 
         torch.manual_seed(self.seed)
         if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        self._limit_blas()
+        self.device = resolve_device(self.device)
+
+    def prepare_numpy(self) -> None:
+        """For a command that computes with NumPy alone: sets its threads; the device is the CPU."""
+        self._limit_blas()
+        if self.device != "auto":
+            resolve_device(self.device)
+        self.device = "cpu"
+
+    def _limit_blas(self) -> None:
+        if self.threads is not None:
+            import numpy  # noqa: F401 (only a library that is loaded can be limited)
             from threadpoolctl import threadpool_limits
 
-            torch.set_num_threads(self.threads)
             threadpool_limits(limits=self.threads)
-        self.device = resolve_device(self.device)
 
     def say(self, *what: Any) -> None:
         """Prints for people, unless quiet; text is shown as it is, never read as markup."""
@@ -81,12 +104,29 @@ class Session:
             self.say(*what)
 
     def emit(self, document: dict[str, Any]) -> None:
-        """The one JSON document of --json."""
-        if self.json_output:
-            from certlip.report import dumps
+        """The one JSON document of --json, with what every document has.
 
-            sys.stdout.write(dumps(document, indent=2).rstrip("\n") + "\n")
+        Raises:
+            InputError: stdout cannot be written. (A reader that left early is no error.)
+        """
+        if not self.json_output:
+            return
+        from certlip.report import dumps
+
+        shared = {
+            "certlip": __version__,
+            "settings": {"seed": self.seed, "device": self.device},
+        }
+        text = dumps(shared | document, indent=2).rstrip("\n") + "\n"
+        if sys.stdout is None:
+            raise InputError("--json: stdout is closed; expected a place for the document")
+        try:
+            sys.stdout.write(text)
             sys.stdout.flush()
+        except OSError as error:
+            _discard(sys.stdout)
+            if not isinstance(error, BrokenPipeError):
+                raise InputError(f"--json: stdout cannot be written ({error.strerror})") from None
 
     def progress(self) -> Progress:
         """A bar on stderr: none when not a terminal, in CI, or quiet."""
@@ -147,15 +187,3 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[..., int | None]]
         return run
 
     return register
-
-
-def read_json(path: Path) -> Any:
-    """A JSON file of results.
-
-    Raises:
-        InputError: missing or not JSON.
-    """
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable JSON file ({error})") from None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from certlip.errors import InputError
 
+from .options import check_writable
 from .session import Session
 
 if TYPE_CHECKING:
@@ -20,10 +21,10 @@ def watch(session: Session, out: Path, resume: bool) -> Iterator[Callable[[Progr
     """A callback that draws a bar on a terminal and prints validation lines elsewhere.
 
     Raises:
-        InputError: `out` is not a folder, or holds a run and --resume was not given.
+        InputError: `out` is no folder that can be written, or holds a run and --resume was not
+            given.
     """
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out}: expected a folder")
+    check_writable("--out", out / "model.pt")
     if not resume and (out / "checkpoint.pt").exists():
         raise InputError(f"--out {out}: holds a run already; use --resume or another folder")
     with session.progress() as bar:

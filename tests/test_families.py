@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from certlip.blocks import Block, Network
+from certlip.blocks import Block, Equilibrium, Network, Origin, Sigma
 from certlip.blocks.activations import ELU, LeakyReLU, ReLU, Tanh
 from certlip.equilibrium import LBEN, MonDEQ
 from certlip.errors import InputError
@@ -208,6 +208,32 @@ def test_a_normalized_head_certifies_with_its_own_pair_constants():
     assert (radii.radius_lower > exact * (1 - 1e-9)).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_zero_weights_have_values_and_gradients(name, dtype):
+    layers = make(name, 10, seed=1).to(dtype)
+    with torch.no_grad():
+        for parameter in layers.parameters():
+            parameter.zero_()
+    x = torch.randn(4, 10, dtype=dtype)
+    y = run(layers, x)
+    (y - 1.0).square().sum().backward()
+    assert torch.isfinite(y).all()
+    for key, parameter in layers.named_parameters():
+        assert parameter.grad is None or torch.isfinite(parameter.grad).all(), key
+    with torch.no_grad():
+        assert (Evaluator(frozen(layers))(x.double()) - y).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("scale", [1e-160, 1e200, float("nan")])
+def test_a_cpl_layer_whose_step_is_no_number_is_refused(scale):
+    layer = CPLDense(4, 3).double()
+    with torch.no_grad():
+        layer.weight *= scale
+    with pytest.raises(InputError, match="expected a positive number"):
+        layer.freeze()
+
+
 def test_a_zero_layer_is_frozen_and_proven():
     layer = CPLDense(4, 3).double()
     with torch.no_grad():
@@ -238,3 +264,18 @@ def test_a_zero_layer_is_frozen_and_proven():
 def test_bad_sizes_are_refused(build):
     with pytest.raises(InputError, match="expected"):
         build()
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, 1e-310])
+@pytest.mark.parametrize(
+    ("family", "scalar", "name"), [("lben", "lip", "psi"), ("g-mondeq", "m", "phi")]
+)
+def test_multipliers_that_are_no_numbers_are_refused_in_silence(
+    family, scalar, name, value, recwarn
+):
+    eye, zeros = torch.eye(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
+    origin = Origin(family, {scalar: 1.0}, {name: torch.full_like(zeros, value)})
+    block = Equilibrium(0.0 * eye, eye, eye, zeros, zeros, Sigma.of(R, 3), origin)
+    with pytest.raises(InputError, match="not 3 positive numbers"):
+        prove(Network([block]))
+    assert not recwarn.list

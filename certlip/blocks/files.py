@@ -8,10 +8,7 @@ never executed.
 from __future__ import annotations
 
 import json
-import os
 import pickle
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +23,7 @@ from certlip.blocks.equilibrium import Equilibrium, Origin
 from certlip.blocks.kinds import KINDS
 from certlip.blocks.network import Network
 from certlip.errors import InputError
+from certlip.files import atomic
 
 SCHEMA = "certlip/model/1"
 
@@ -45,7 +43,7 @@ def save(network: Network, path: str | Path) -> None:
     if path.suffix == ".pt":
         atomic(path, lambda p: torch.save({"document": text, "tensors": tensors}, p))
     elif path.suffix == ".safetensors":
-        atomic(path, lambda p: save_file(tensors, p, metadata={"certlip": text}))
+        atomic(path, lambda p: _save_safetensors(tensors, p, text))
     else:
         raise InputError(f"{path}: expected a name that ends in .pt or .safetensors")
 
@@ -77,31 +75,11 @@ def load(path: str | Path) -> Network:
     return network
 
 
-def atomic(path: Path, write: Callable[[Path], object]) -> None:
-    """Runs `write` on a temporary file beside `path` and renames it: all or nothing.
-
-    Raises:
-        InputError: the folder is missing or not writable, or the disk is full.
-    """
+def _save_safetensors(tensors: dict[str, Tensor], path: Path, text: str) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        try:
-            write(temporary)
-            temporary.chmod(0o666 & ~_umask())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise InputError(f"{path}: cannot be written ({_line(error)})") from None
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        save_file(tensors, path, metadata={"certlip": text})
+    except SafetensorError as error:
+        raise OSError(_line(error)) from None
 
 
 def _pack(network: Network) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -17,8 +17,8 @@ import numpy as np
 
 from certlip._version import __version__
 from certlip.blocks import Network
-from certlip.blocks.files import atomic
 from certlip.certificate.claims import Claims
+from certlip.files import atomic
 
 SCHEMA = "certlip/certificate/1"
 

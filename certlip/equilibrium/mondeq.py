@@ -82,7 +82,8 @@ class MonDEQ(nn.Module):
         U = self.U
         if self.lip is not None:
             size = gram_norm(U / phi[:, None]) * gram_norm(G)
-            U = U * (self.m * self.lip / size).clamp_max(1.0)
+            allowed = self.m * self.lip
+            U = U * (allowed / size.clamp_min(allowed))
         return W, U, G
 
     def forward(self, x: Tensor) -> Tensor:

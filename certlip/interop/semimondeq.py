@@ -78,6 +78,11 @@ def _loadmat(path: Path) -> dict[str, Any]:
 
 def _matrix(path: Path, content: dict[str, Any], name: str) -> Tensor:
     value = content.get(name)
-    if not isinstance(value, np.ndarray) or value.ndim != 2 or value.dtype.kind != "f":
+    # integers too: MATLAB packs doubles that are whole numbers into the shortest that hold them
+    if (
+        not isinstance(value, np.ndarray)
+        or value.ndim != 2
+        or not (value.dtype.kind == "f" or (value.dtype.kind in "iu" and value.dtype.itemsize <= 4))
+    ):
         raise InputError(f"{path}: no real matrix {name!r}; expected A, B, U, u, C, c")
     return torch.from_numpy(np.ascontiguousarray(value, dtype=np.float64))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from certlip.blocks import Block, Residual, Sigma
 from certlip.blocks.activations import ActivationKind, ReLU
+from certlip.errors import InputError
 from certlip.layers.base import NUDGE, LipschitzLayer, positive_sizes
 from certlip.linalg.gram import gram_norm
 
@@ -36,11 +37,23 @@ class CPLDense(LipschitzLayer):
     def forward(self, x: Tensor) -> Tensor:
         W = self.weight
         s = self.activation.forward(x @ W + self.bias)
-        return x - (2.0 / gram_norm(W) ** 2) * (s @ W.T)
+        square = gram_norm(W) ** 2
+        tiny = torch.finfo(W.dtype).tiny
+        step = torch.where(square == 0, 0.0, 2.0 / square.clamp_min(tiny))  # W = 0: y = x
+        return x - step * (s @ W.T)
 
     def freeze(self) -> list[Block]:
+        """One residual block.
+
+        Raises:
+            InputError: ‖W‖² is no positive finite number, although W is not zero.
+        """
         W, b = (p.detach().double().cpu() for p in (self.weight, self.bias))
         k = W.shape[1]
-        inverse = (1.0 - NUDGE) / float(gram_norm(W)) ** 2 if bool(W.any()) else 0.0
+        square, inverse = float(gram_norm(W) ** 2), 0.0
+        if bool(W.any()):  # a NaN is not zero
+            if not torch.finfo(W.dtype).tiny <= square < float("inf"):
+                raise InputError(f"CPL layer: ‖weight‖² = {square}: expected a positive number")
+            inverse = (1.0 - NUDGE) / square
         D = torch.full((k,), inverse, dtype=torch.float64)
         return [Residual(W, D, b, Sigma.of(self.activation, k))]

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from certlip.errors import InputError
+from certlip.files import atomic
 from certlip.report.base import Document, ReportFormat, Run, Sample
-from certlip.report.files import atomic_write_bytes, atomic_write_text
 from certlip.report.html import HtmlFormat
 from certlip.report.json_format import JsonFormat, JsonLinesFormat, dumps, strict
 from certlip.report.schemas import load_schema
@@ -21,8 +21,6 @@ from certlip.report.schemas import load_schema
 __all__ = [
     "FORMATS",
     "ReportFormat",
-    "atomic_write_bytes",
-    "atomic_write_text",
     "dumps",
     "get_format",
     "load_schema",
@@ -60,8 +58,8 @@ def write(
     """Render, then put the file in place at once; on any error an old file stays as it was.
 
     Raises:
-        InputError: unknown format, or a document that cannot be rendered.
-        OSError: the file cannot be written.
+        InputError: unknown format, a document that cannot be rendered, or a file that cannot be
+            written.
     """
     text = get_format(format_name).render(document, samples, compare)
-    atomic_write_text(path, text)
+    atomic(Path(path), lambda temporary: temporary.write_bytes(text.encode("utf-8")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,19 @@ from certlip.report.view import build
 TEMPLATES = Path(__file__).parent / "templates"
 
 
+def require_packages() -> None:
+    """Tell before hours of work, not after, that a page cannot be written.
+
+    Raises:
+        InputError: a package of the extra `report` is not installed.
+    """
+    for name in ("jinja2", "matplotlib"):
+        if importlib.util.find_spec(name) is None:
+            raise InputError(
+                f"format html: {name} is not installed; expected the extra certlip[report]"
+            )
+
+
 class HtmlFormat(ReportFormat):
     """Headline numbers, what is proven and what is not, curves, classes, blocks, settings."""
 
@@ -24,13 +38,9 @@ class HtmlFormat(ReportFormat):
     def render(
         self, document: Document, samples: Sequence[Sample], compare: Sequence[Run] = ()
     ) -> str:
-        try:
-            import jinja2
-            import matplotlib  # noqa: F401
-        except ImportError as error:
-            raise InputError(
-                f"format html: {error.name} is not installed; expected the extra certlip[report]"
-            ) from error
+        require_packages()
+        import jinja2
+
         if len(compare) >= len(SERIES):
             raise InputError(
                 f"compare: {len(compare)} runs; expected at most {len(SERIES) - 1} beside this one"

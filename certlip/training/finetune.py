@@ -23,6 +23,7 @@ from certlip.layers.base import NUDGE
 from certlip.reparam import reparametrize
 from certlip.reparam.network import Reparametrized
 from certlip.solvers import Evaluator
+from certlip.training.checkpoint import NAME as CHECKPOINT
 from certlip.training.loop import Progress, fit, history_entry, validated
 from certlip.training.recipe import Settings
 from certlip.training.train import certified_score
@@ -68,7 +69,8 @@ def finetune(
     """
     parts = reparametrize(network)
     exact = parts.freeze()
-    save(Network(exact.blocks, network.history), out / "reparametrized.pt")
+    if not (resume and (out / CHECKPOINT).exists()):
+        save(Network(exact.blocks, network.history), out / "reparametrized.pt")
     parts.lben.eps = NUDGE
     torch.manual_seed(settings.seed)
     module = _Module(parts, device)
@@ -87,6 +89,7 @@ def finetune(
         "step": "finetune",
         "origin": network.sha256(),
         "data": data.sha256(),
+        "validation": validation.sha256(),
         "settings": settings.__dict__,
     }
     best, metrics = fit(

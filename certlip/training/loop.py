@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from certlip._version import __version__
 from certlip.blocks import Network, load, save
-from certlip.blocks.files import atomic
 from certlip.certify import certify, parse_eps
 from certlip.data import Dataset
 from certlip.errors import CertlipError, InconclusiveError
+from certlip.files import atomic
 from certlip.lmi import prove
 from certlip.training.checkpoint import RunState, load_checkpoint, save_checkpoint
 from certlip.training.losses import margin_cross_entropy
@@ -68,11 +68,12 @@ def fit(
         key: Identifies the run in its checkpoints.
 
     Raises:
-        InconclusiveError: no epoch had a model that could be proven.
+        InconclusiveError: the loss is not finite, or no epoch had a model that could be proven.
     """
     parameter = next(module.parameters())
-    x = torch.from_numpy(data.x).to(device, parameter.dtype)
-    label = torch.from_numpy(data.label).to(device)
+    # copies: the arrays of a dataset may be read-only
+    x = torch.tensor(data.x, dtype=parameter.dtype, device=device)
+    label = torch.tensor(data.label, device=device)
     optimizer = torch.optim.Adam(module.parameters(), lr=settings.lr, betas=settings.betas)
     state = load_checkpoint(folder, module, optimizer, key) if resume else None
     best: Network | None = None
@@ -81,11 +82,17 @@ def fit(
         state = RunState(0, score_of_best, [])
         if best is not None:
             save(best, folder / BEST)
-    elif state.best > -math.inf:
-        best = load(folder / BEST)
+    else:
+        _write_metrics(folder, state.metrics)  # the run may have ended just before it did
+        if state.best > -math.inf:
+            best = load(folder / BEST)
     for epoch in range(state.epoch, settings.epochs):
         began = time.perf_counter()
         loss = _epoch(module, optimizer, x, label, epoch, settings)
+        if not math.isfinite(loss):
+            raise InconclusiveError(
+                f"epoch {epoch + 1}: the loss is {loss}; a smaller --lr keeps it finite"
+            )
         row: dict[str, Any] = {"epoch": epoch + 1, "loss": loss}
         if (epoch + 1) % evaluate_every == 0 or epoch + 1 == settings.epochs:
             network = freeze()
@@ -118,7 +125,7 @@ def _epoch(
 ) -> float:
     """One pass over the data; the order depends on the seed and the epoch alone."""
     n, size = len(label), settings.batch_size
-    generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + epoch)
+    generator = torch.Generator().manual_seed((settings.seed * 1_000_003 + epoch) % 2**63)
     order = torch.randperm(n, generator=generator).to(x.device)
     steps = math.ceil(n / size)
     total = 0.0

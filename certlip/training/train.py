@@ -50,6 +50,7 @@ def train(
         "family": family,
         "architecture": architecture,
         "data": data.sha256(),
+        "validation": validation.sha256(),
         "settings": settings.__dict__,
     }
     network, metrics = fit(

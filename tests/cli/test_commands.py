@@ -176,6 +176,26 @@ def test_a_gate_that_only_undecided_samples_could_save_is_inconclusive(certlip, 
     assert certlip(*line, "--fail-under", "0.1=0.8").code == 1
 
 
+@pytest.mark.parametrize("share", [1, 5, 11, 28, 55, 56, 57, 58, 99])
+def test_a_gate_is_the_decimal_that_was_written(share):
+    """The double nearest to 0.55 lies above 0.55; 55 of 100 samples meet 0.55 all the same."""
+    from certlip_cli.certifying import _judge, parse_gates
+
+    from certlip.certify import Radii, Status
+
+    def radii(certified):
+        status = np.array(
+            [Status.CERTIFIED] * certified + [Status.MISCLASSIFIED] * (100 - certified)
+        )
+        zeros = np.zeros(100)
+        radius = np.where(status == Status.CERTIFIED, 1.0, 0.0)
+        return Radii(zeros, zeros, status, zeros, radius, zeros, {})
+
+    gates = parse_gates(f"0.1={share / 100}")
+    assert _judge(radii(share), gates)[1] == 0
+    assert _judge(radii(share - 1), gates)[1] == 1
+
+
 def test_safetensors_is_a_model_file_like_any_other(certlip, story, tmp_path):
     from certlip.blocks import save
 
@@ -230,6 +250,7 @@ def test_a_broken_certificate_exits_with_5(certlip, story, tmp_path, monkeypatch
     )
     assert result.code == 5
     assert "UNSOUND" in result.err
+    assert f"wrote {tmp_path / 'c.certlip'}" not in result.err
     assert result.document["falsifier"]["broken"] > 0
     assert not (tmp_path / "c.certlip").exists()
     assert np.load(tmp_path / "r" / "counterexamples.npz")["x"].shape[1] == 64
@@ -241,6 +262,82 @@ def test_one_document_on_stdout_and_nothing_else(certlip, story):
         assert certlip(*line).out == ""
         json.loads(certlip(*line, "--json").out)
         assert certlip(*line, "-q").err == ""
+
+
+def test_every_document_says_what_made_it(certlip, story, tmp_path):
+    model, proof = story / "sll" / "model.pt", story / "sll.certlip"
+    tuned = ("finetune", model, "--epochs", 1, "--limit", 30, "--out", tmp_path / "lben")
+    for line in (("inspect", model), ("check-lmi", model), ("doctor",), ("verify", proof), tuned):
+        document = certlip(*line, "--json", "--seed", 3, "--device", "cpu").document
+        assert document["schema"].startswith("certlip/")
+        assert document["certlip"]
+        assert document["settings"].items() >= {"seed": 3, "device": "cpu"}.items()
+
+
+SHELL = {
+    "a reader that left": ("certlip {} --json -q | true; exit ${{PIPESTATUS[0]}}", 0),
+    "a reader of stderr that left": (
+        "certlip {} 2>&1 >/dev/null | true; exit ${{PIPESTATUS[0]}}",
+        0,
+    ),
+    "a full disk": ("certlip {} --json -q > /dev/full", 2),
+    "no stdout": ("certlip {} --json -q >&-", 2),
+    "no stderr": ("certlip {} 2>&-", 0),
+    "an error and no stderr": ("certlip {} --device tpu 2>&-", 2),
+}
+
+
+@pytest.mark.parametrize("name", SHELL)
+def test_where_the_output_goes_does_not_change_what_is_said(name, story):
+    line, code = SHELL[name]
+    certlip = f"{sys.executable} -m certlip_cli.main"
+    done = subprocess.run(
+        [
+            "bash",
+            "-c",
+            line.format(f"inspect {story / 'lben' / 'model.pt'}").replace("certlip", certlip, 1),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == (1 if code and "2>&-" not in line else 0), done.stderr
+
+
+def test_no_command_shows_the_help(certlip):
+    result = certlip()
+    assert result.code == 2
+    assert result.out == ""
+    assert len(result.err.splitlines()) > 10
+
+
+def test_verify_obeys_threads(certlip, story):
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    with threadpool_limits():  # sets back afterwards what the command changes
+        assert certlip("verify", story / "sll.certlip", "--threads", 1).code == 0
+        assert {pool["num_threads"] for pool in threadpool_info()} == {1}
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_the_work(
+    certlip, story, tmp_path, monkeypatch
+):
+    import importlib.util
+
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name == "jinja2" else find(name, *a)
+    )
+    monkeypatch.chdir(tmp_path)
+    line = ("certify", story / "sll" / "model.pt", "--dataset", "digits", "--report", "r")
+    for command in (line, ("demo",)):
+        result = certlip(*command)
+        assert result.code == 2
+        assert "jinja2 is not installed" in result.err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_version_and_help(certlip):
@@ -275,3 +372,35 @@ def test_interrupt_keeps_what_was_done(certlip, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "_epoch", original)
     assert certlip(*line, "--resume").code == 0
     shutil.rmtree(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("line", "goes_on"),
+    [(("inspect", "m.pt"), False), (("demo",), False), (("train", "--list"), True)],
+)
+def test_only_what_can_go_on_says_so(certlip, monkeypatch, line, goes_on, tmp_path):
+    from certlip_cli import main, session
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(session.Session, "prepare_torch", interrupted)
+    monkeypatch.setattr(session.Session, "say", interrupted)
+    assert main.run([]) == 2
+    result = certlip(*line)
+    assert result.code == 130
+    assert result.err.startswith("certlip: interrupted")
+    assert ("--resume" in result.err) is goes_on
+
+
+def test_an_exit_of_others_is_no_success(certlip, monkeypatch):
+    from certlip_cli import session
+
+    def leaves(*_, **__):
+        raise SystemExit(0)
+
+    monkeypatch.setattr(session.Session, "prepare_torch", leaves)
+    result = certlip("inspect", "m.pt")
+    assert result.code == 4
+    assert len(result.err.splitlines()) == 1

@@ -83,6 +83,14 @@ def test_small_files_are_read_without_the_shared_data(tmp_path):
     assert float(network.blocks[0].arrays()["std"][0]) == 0.5
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32])
+def test_whole_numbers_that_matlab_packed_are_read(tmp_path, dtype):
+    path = tmp_path / "whole.mat"
+    scipy.io.savemat(path, variables(c=np.array([[1], [2]], dtype=dtype)))
+    network = convert(path, "semimondeq", {"m": 2})
+    assert network.blocks[1].arrays()["b_y"].tolist() == [1.0, 2.0]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -65,6 +65,65 @@ def test_resume_refuses_other_settings(splits, tmp_path):
         run(splits, tmp_path, resume=True, settings={"lr": 0.5})
 
 
+def test_resume_names_what_is_other_and_nothing_else(splits, tmp_path):
+    run(splits, tmp_path)
+    fewer = {**splits, "train": splits["train"].first(20)}
+    with pytest.raises(InputError, match="another data; use"):
+        run(fewer, tmp_path, resume=True)
+
+
+def test_a_kill_before_the_last_metrics_loses_none(splits, tmp_path, monkeypatch):
+    from certlip.training import loop
+
+    write = loop._write_metrics
+
+    def killed(folder, metrics):
+        if len(metrics) == 6:
+            raise Killed
+        write(folder, metrics)
+
+    monkeypatch.setattr(loop, "_write_metrics", killed)
+    with pytest.raises(Killed):
+        run(splits, tmp_path)
+    monkeypatch.setattr(loop, "_write_metrics", write)
+    run(splits, tmp_path, resume=True)
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 6
+
+
+def test_a_refused_resume_of_finetuning_changes_nothing(splits, tmp_path):
+    settings = Settings(epochs=1, lr=1e-5, checkpoint_every=1)
+    arguments = (splits["train"], splits["validation"], settings, tmp_path / "lben")
+    finetune(run(splits, tmp_path / "a"), *arguments)
+    before = (tmp_path / "lben" / "reparametrized.pt").read_bytes()
+    other = run(splits, tmp_path / "b", settings={"seed": 1})
+    with pytest.raises(InputError, match="another origin; use"):
+        finetune(other, *arguments, resume=True)
+    assert (tmp_path / "lben" / "reparametrized.pt").read_bytes() == before
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(splits, tmp_path):
+    with pytest.raises(InconclusiveError, match="smaller --lr"):
+        run(splits, tmp_path, settings={"lr": 1e30})
+    assert not (tmp_path / "model.pt").exists()
+
+
+def test_any_seed_and_read_only_data_will_do(splits, tmp_path, recwarn):
+    frozen = {}
+    for name, part in splits.items():
+        x, label = part.x.copy(), part.label.copy()
+        x.flags.writeable = label.flags.writeable = False
+        frozen[name] = data.Dataset("mine", name, x, label, part.classes, part.shape)
+    run(frozen, tmp_path, settings={"seed": 2**63 - 1, "epochs": 1})
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"key": "[]"}, {"key": "{"}, 3])
+def test_resume_refuses_any_other_file(splits, tmp_path, content):
+    torch.save(content, tmp_path / "checkpoint.pt")
+    with pytest.raises(InputError, match=r"checkpoint\.pt: not a checkpoint"):
+        run(splits, tmp_path, resume=True)
+
+
 def test_resume_refuses_a_damaged_checkpoint(splits, tmp_path):
     run(splits, tmp_path)
     (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")

@@ -20,9 +20,11 @@ def g_mondeq(block: Equilibrium) -> Multipliers:
     """Needs `m` > 0 and `phi` (n,) > 0 in the origin. Norms are proven upper bounds."""
     assert block.origin is not None
     phi = block.origin.vectors["phi"].numpy()
-    if phi.shape != (block.n,) or not (phi > 0).all():
+    with np.errstate(divide="ignore", over="ignore"):
+        inverse = 1.0 / phi
+    if phi.shape != (block.n,) or not ((phi > 0) & np.isfinite(inverse)).all():
         raise InputError(f"origin 'g-mondeq' with phi that is not {block.n} positive numbers")
-    return monotone_multipliers(block, block.origin.scalars["m"], 1.0 / phi, "g-mondeq")
+    return monotone_multipliers(block, block.origin.scalars["m"], inverse, "g-mondeq")
 
 
 def monotone_multipliers(

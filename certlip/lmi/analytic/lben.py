@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from certlip.blocks import Equilibrium
 from certlip.lmi.analytic.base import Multipliers
 
@@ -9,5 +11,6 @@ from certlip.lmi.analytic.base import Multipliers
 def lben(block: Equilibrium) -> Multipliers:
     """Needs `psi` (n,) and `lip` in the origin."""
     assert block.origin is not None
-    lam = 1.0 / block.origin.vectors["psi"].double().numpy()
+    with np.errstate(divide="ignore", over="ignore"):  # an infinite λ is refused by its name
+        lam = 1.0 / block.origin.vectors["psi"].double().numpy()
     return Multipliers(lam, lam, block.origin.scalars["lip"], "lben")
