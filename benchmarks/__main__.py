@@ -11,7 +11,7 @@ import torch
 
 import certlip
 
-NAMES = ("prove", "certify", "falsify")
+NAMES = ("prove", "solve", "certify", "falsify")
 
 
 def main(names: list[str]) -> None:

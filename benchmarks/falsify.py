@@ -3,30 +3,20 @@ PGD; on the demo's models, which are trained first. Any broken certificate would
 
 from __future__ import annotations
 
-import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
 
-from certlip.blocks import load as load_model
+from benchmarks.models import trained
 from certlip.certify import certify, falsify
 from certlip.data import load
 from certlip.lmi import prove
-from certlip.training import finetune, load_recipe, train
 
 
 def run() -> list[list[str]]:
-    recipe = load_recipe("digits-quick")
-    data, validation = load("digits", split="train"), load("digits", split="validation")
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder)
-        network = train(recipe.family, recipe.model, data, validation, recipe.train, out / "sll")
-        finetune(network, data, validation, recipe.finetune, out / "lben")
-        models = {name: load_model(out / name / "model.pt") for name in ("sll", "lben")}
     data = load("digits", split="all")
     rows = [["model", "attacked", "steps × restarts", "broken", "seconds"]]
-    for name, model in models.items():
+    for name, model in trained().items():
         proof = prove(model)
         radii = certify(model, proof, data.x, data.label)
         chosen = np.flatnonzero(radii.status == "certified")[:500]

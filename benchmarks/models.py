@@ -1,12 +1,18 @@
-"""The models that are measured: SLL networks with random weights, and their LBEN twins."""
+"""The models that are measured: SLL networks, random and trained, and their LBEN twins."""
 
 from __future__ import annotations
 
+import functools
+import tempfile
+from pathlib import Path
+
 import torch
 
-from certlip.blocks import Network
+from certlip.blocks import Network, load
+from certlip.data import load as load_data
 from certlip.models import SLLClassifier
 from certlip.reparam import reparametrize
+from certlip.training import finetune, load_recipe, train
 
 
 def sll(depth: int, *, width: int = 64, hidden: int = 64, seed: int = 0) -> Network:
@@ -28,3 +34,15 @@ def tuned(network: Network, *, size: float = 1e-4, seed: int = 1) -> Network:
             parameter += size * torch.randn_like(parameter)
     parts.lben.eps = 1e-9
     return parts.freeze()
+
+
+@functools.cache
+def trained() -> dict[str, Network]:
+    """The demo's SLL network and its fine-tuned LBEN, trained here (about half a minute)."""
+    recipe = load_recipe("digits-quick")
+    data, validation = (load_data("digits", split=split) for split in ("train", "validation"))
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        network = train(recipe.family, recipe.model, data, validation, recipe.train, out / "sll")
+        finetune(network, data, validation, recipe.finetune, out / "lben")
+        return {name: load(out / name / "model.pt") for name in ("sll", "lben")}
