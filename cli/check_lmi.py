@@ -8,7 +8,7 @@ import typer
 
 from certlip.errors import InputError
 
-from .options import ModelPath, read_model
+from .options import ModelPath, model_entry, read_model
 from .session import Session, command
 
 METHODS = ("analytic",)
@@ -22,7 +22,6 @@ def check_lmi(
     method: Annotated[str, typer.Option(help="How multipliers are found.")] = "analytic",
 ) -> int:
     """Check the Lipschitz conditions of each block and prove the result rigorously."""
-    from certlip._version import __version__
     from certlip.lmi.check import check, exit_code
     from certlip.report.terminal import proof_table
 
@@ -44,8 +43,7 @@ def check_lmi(
     session.emit(
         {
             "schema": "certlip/check-lmi/1",
-            "certlip": __version__,
-            "model": {"path": str(model), "sha256": network.sha256()},
+            "model": model_entry(model, network),
             "settings": {
                 "seed": session.seed,
                 "device": session.device,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import read_pairs
+from .options import model_entry, read_pairs
 from .session import Session, command
 
 
@@ -21,7 +21,6 @@ def convert(
     ] = None,
 ) -> int:
     """Convert a trained model of another code base; the function is kept exactly."""
-    from certlip._version import __version__
     from certlip.blocks import save
     from certlip.interop import convert as read
 
@@ -33,9 +32,8 @@ def convert(
     session.emit(
         {
             "schema": "certlip/convert/1",
-            "certlip": __version__,
             "source": str(source),
-            "model": {"path": str(out), "sha256": network.sha256()},
+            "model": model_entry(out, network),
         }
     )
     return 0

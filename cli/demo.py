@@ -29,7 +29,6 @@ def demo(
 ) -> int:
     """Train, reparametrize, fine-tune, prove, certify and re-check a model of handwritten digits."""
     from certlip import data
-    from certlip._version import __version__
     from certlip.certify import parse_eps
     from certlip.report.html import require_packages
     from certlip.training import finetune, load_recipe, train
@@ -106,7 +105,6 @@ def demo(
     session.emit(
         {
             "schema": "certlip/demo/1",
-            "certlip": __version__,
             "sll": before.document,
             "lben": after.document,
             "reparametrization_difference": difference,

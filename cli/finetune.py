@@ -14,6 +14,8 @@ from .options import (
     ModelPath,
     OptionalDataset,
     OutDir,
+    TrainSplit,
+    emit_run,
     read_data,
     read_model,
 )
@@ -28,6 +30,7 @@ def finetune(
     out: OutDir,
     dataset: OptionalDataset = None,
     data_dir: DataDir = None,
+    split: TrainSplit = "train",
     limit: Limit = None,
     recipe: Annotated[str | None, typer.Option(help="A named set of settings.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
@@ -36,7 +39,6 @@ def finetune(
     lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
 ) -> int:
     """Reparametrize as an LBEN with the same function and Lipschitz bound, then fine-tune."""
-    from certlip._version import __version__
     from certlip.training import finetune as run
     from certlip.training import load_recipe
 
@@ -50,7 +52,7 @@ def finetune(
     settings = load_recipe(recipe or default_recipe(None, name)).finetune.with_options(
         epochs=epochs, batch_size=batch_size, lr=lr, seed=session.seed
     )
-    data = read_data(name, data_dir, "train", limit)
+    data = read_data(name, data_dir, split, limit)
     validation = read_data(name, data_dir, "validation", limit)
     if data.x.shape[1] != network.in_width or data.classes > network.classes:
         raise InputError(
@@ -77,14 +79,7 @@ def finetune(
             else ": no epoch was better and nowhere worse on the validation split, kept the origin"
         )
     )
-    session.emit(
-        {
-            "schema": "certlip/finetune/1",
-            "certlip": __version__,
-            "model": {"path": str(out / "model.pt"), "sha256": tuned.sha256()},
-            "history": list(tuned.history),
-        }
-    )
+    emit_run(session, "finetune", out, tuned)
     return 0
 
 

@@ -10,7 +10,6 @@ from .session import Session, command
 
 def inspect(session: Session, model: ModelPath) -> int:
     """Show the blocks of a model, their shapes, rules and proven constants."""
-    from certlip._version import __version__
     from certlip.blocks import Equilibrium
     from certlip.certify.document import block_row
     from certlip.errors import CertlipError
@@ -45,7 +44,6 @@ def inspect(session: Session, model: ModelPath) -> int:
     session.emit(
         {
             "schema": "certlip/inspect/1",
-            "certlip": __version__,
             "model": {"path": str(model), "sha256": network.sha256(), "blocks": rows},
             "history": list(network.history),
         }

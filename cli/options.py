@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from certlip.blocks import Network
     from certlip.data import Dataset
 
+    from .session import Session
+
 ModelPath = Annotated[Path, typer.Argument(help="model.pt or model.safetensors", metavar="MODEL")]
 DatasetName = Annotated[str, typer.Option("--dataset", help="digits, mnist or npz:PATH.")]
 OptionalDataset = Annotated[
@@ -21,6 +23,7 @@ OptionalDataset = Annotated[
 ]
 DataDir = Annotated[Path | None, typer.Option(help="Where the dataset's own files lie.")]
 Split = Annotated[str, typer.Option(help="Which split of the dataset.")]
+TrainSplit = Annotated[str, typer.Option("--split", help="Which split to train on.")]
 Limit = Annotated[int | None, typer.Option(help="Only the first N samples.")]
 OutDir = Annotated[Path, typer.Option("--out", help="Folder for what is written.")]
 EPS = "36/255,72/255,108/255,1"
@@ -88,3 +91,26 @@ def read_pairs(values: list[str] | None) -> dict[str, float]:
             raise InputError(f"--set {value!r}: expected NAME=NUMBER, each name once")
         pairs[name] = parsed
     return pairs
+
+
+def model_entry(path: Path, network: Network) -> dict[str, Any]:
+    """The `model` of a JSON document: where it lies, which function it is, its blocks."""
+    return {
+        "path": str(path),
+        "sha256": network.sha256(),
+        "blocks": [
+            {"name": f"block{k}", "kind": block.kind, "shape": block.describe()}
+            for k, block in enumerate(network.blocks)
+        ],
+    }
+
+
+def emit_run(session: Session, command: str, out: Path, network: Network) -> None:
+    """The JSON document of a training run that wrote `out/model.pt`."""
+    session.emit(
+        {
+            "schema": f"certlip/{command}/1",
+            "model": model_entry(out / "model.pt", network),
+            "history": list(network.history),
+        }
+    )

