@@ -21,7 +21,8 @@ def test_demo_tells_the_whole_story(certlip, tmp_path):
     document = result.document
     sll, lben = document["sll"], document["lben"]
     assert sll["natural_accuracy"] >= 0.95
-    assert sll["certified_accuracy"]["36/255"] >= sll["natural_accuracy"] - 0.03
+    # 1.4 to 2.8 points over seeds 0 to 3; 4 leave room for another machine's arithmetic
+    assert sll["certified_accuracy"]["36/255"] >= sll["natural_accuracy"] - 0.04
     assert float(lben["lipschitz_upper"]) <= 1 + 1e-6
     assert document["reparametrization_difference"] <= 1e-10
     # nowhere worse on the validation split by construction; here on the test split, one of its
