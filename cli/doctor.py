@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import importlib.util
 import os
@@ -68,7 +69,7 @@ def _version(name: str) -> str | None:
 def _mosek_licence() -> str:
     if importlib.util.find_spec("mosek") is None:
         return "no (mosek is not installed: pip install 'certlip[mosek]')"
-    import mosek  # type: ignore[import-not-found]
+    mosek = importlib.import_module("mosek")
 
     try:
         with mosek.Env() as environment:

@@ -82,11 +82,12 @@ def run(arguments: Sequence[str]) -> int:
             return 0
         return _fail(f"internal error: exit {stop.code}", 4)  # an exit of others proves nothing
     except Exception as error:
-        if type(error).__name__ == "NoArgsIsHelpError":
-            typer.echo(error.format_message(), err=True)  # type: ignore[attr-defined]
+        message = getattr(error, "format_message", None)
+        if message is not None:  # the parser's usage errors
+            if type(error).__name__ != "NoArgsIsHelpError":
+                return _fail(message(), 2)
+            typer.echo(message(), err=True)
             return 2
-        if hasattr(error, "format_message"):  # the parser's usage errors
-            return _fail(error.format_message(), 2)  # type: ignore[attr-defined]
         if type(error).__name__ == "Abort":
             return _interrupted(arguments)
         if debug:

@@ -6,6 +6,7 @@ Human output goes to stderr; with `--json` exactly one document goes to stdout.
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 import os
 import sys
@@ -18,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from certlip import __version__
-from certlip.errors import InputError
+from certlip.errors import InputError, UnsoundError
 
 Seed = Annotated[int, typer.Option(help="Seed of everything random.", show_default=True)]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:i.")]
@@ -88,9 +89,9 @@ class Session:
 
     def _limit_blas(self) -> None:
         if self.threads is not None:
-            import numpy  # noqa: F401 (only a library that is loaded can be limited)
             from threadpoolctl import threadpool_limits
 
+            importlib.import_module("numpy")  # only a library that is loaded can be limited
             threadpool_limits(limits=self.threads)
 
     def say(self, *what: Any) -> None:
@@ -107,7 +108,8 @@ class Session:
         """The one JSON document of --json, with what every document has.
 
         Raises:
-            InputError: stdout cannot be written. (A reader that left early is no error.)
+            InputError: stdout cannot be written (a reader that left early is no error);
+                UnsoundError instead if that is what the document says.
         """
         if not self.json_output:
             return
@@ -118,15 +120,17 @@ class Session:
             "settings": {"seed": self.seed, "device": self.device},
         }
         text = dumps(shared | document, indent=2).rstrip("\n") + "\n"
+        unsound = document.get("exit_code") == UnsoundError.exit_code
+        refusal = UnsoundError if unsound else InputError  # a broken certificate wins over all
         if sys.stdout is None:
-            raise InputError("--json: stdout is closed; expected a place for the document")
+            raise refusal("--json: stdout is closed; expected a place for the document")
         try:
             sys.stdout.write(text)
             sys.stdout.flush()
         except OSError as error:
             _discard(sys.stdout)
             if not isinstance(error, BrokenPipeError):
-                raise InputError(f"--json: stdout cannot be written ({error.strerror})") from None
+                raise refusal(f"--json: stdout cannot be written ({error.strerror})") from None
 
     def progress(self) -> Progress:
         """A bar on stderr: none when not a terminal, in CI, or quiet."""
@@ -181,7 +185,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[..., int | None]]
             parameters.append(
                 inspect.Parameter(key, keyword, default=default, annotation=annotation)
             )
-        wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        wrapper.__dict__["__signature__"] = inspect.Signature(parameters)
         wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
         app.command(name)(wrapper)
         return run

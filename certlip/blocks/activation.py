@@ -15,6 +15,7 @@ class Activation(Block):
     sigma: Sigma
 
     kind = "activation"
+    has_sigma = True
 
     def __post_init__(self) -> None:
         check_slopes(self.kind, self.sigma)

@@ -21,6 +21,7 @@ class Block(ABC):
 
     kind: ClassVar[str]
     array_names: ClassVar[tuple[str, ...]] = ()
+    has_sigma: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -53,10 +54,9 @@ class Block(ABC):
                 f"{cls.kind} block with arrays {sorted(arrays)}: expected {sorted(cls.array_names)}"
             )
         values: dict[str, Any] = dict(arrays)
-        has_sigma = "sigma" in cls.__dataclass_fields__  # type: ignore[attr-defined]
-        if set(meta) != ({"sigma"} if has_sigma else set()):
+        if set(meta) != ({"sigma"} if cls.has_sigma else set()):
             raise InputError(f"{cls.kind} block with metadata {sorted(meta)}: not what it needs")
-        if has_sigma:
+        if cls.has_sigma:
             values["sigma"] = parse_sigma(meta["sigma"])
         return cls(**values)
 

@@ -41,6 +41,7 @@ class Equilibrium(Block):
     origin: Origin | None = None
 
     kind = "equilibrium"
+    has_sigma = True
     array_names = ("W", "U", "G", "b_z", "b_y")
 
     def __post_init__(self) -> None:

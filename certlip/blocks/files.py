@@ -170,7 +170,8 @@ def _read_safetensors(path: Path) -> tuple[str, dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             text = (file.metadata() or {}).get("certlip")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = file.keys()  # an open safetensors file is no mapping
+            tensors = {name: file.get_tensor(name) for name in names}
     except Exception as error:  # dtypes that torch lacks included
         raise InputError(f"{path}: not a readable safetensors file ({_line(error)})") from None
     if text is None:

@@ -24,6 +24,7 @@ class Residual(Block):
     sigma: Sigma
 
     kind = "residual"
+    has_sigma = True
     array_names = ("W", "D", "b")
 
     def __post_init__(self) -> None:

@@ -25,7 +25,8 @@ class Digits(DatasetReader):
     splits = ("train", "validation", "test", "all")
     files = "none (the pictures come with scikit-learn)"
 
-    def read(self, split: str, data_dir: Path | None) -> Dataset:  # noqa: ARG002
+    def read(self, split: str, data_dir: Path | None) -> Dataset:
+        del data_dir  # the pictures come with scikit-learn
         self.check_split(split)
         from sklearn.datasets import load_digits
 

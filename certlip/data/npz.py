@@ -29,7 +29,8 @@ class Npz(DatasetReader):
         "labels), or x_train, y_train, x_test, y_test, …"
     )
 
-    def read(self, split: str, data_dir: Path | None) -> Dataset:  # noqa: ARG002
+    def read(self, split: str, data_dir: Path | None) -> Dataset:
+        del data_dir  # the name carries the path
         path = Path(self.text)
         with NpzArchive(path) as archive:
             x_name, y_name = _members(archive, split, self.splits)

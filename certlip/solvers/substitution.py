@@ -22,7 +22,8 @@ class Substitution(EquilibriumSolver):
             raise ValueError("forward substitution needs a strictly lower-triangular W")
         self.parts = [(B, sigma.part(B.start, B.stop)) for B in blocks]
 
-    def solve(self, c: Tensor, z0: Tensor | None = None) -> Solution:  # noqa: ARG002  (needs no start)
+    def solve(self, c: Tensor, z0: Tensor | None = None) -> Solution:
+        del z0  # one pass gets there from anywhere
         z = torch.zeros_like(c)
         for B, sigma in self.parts:
             z[:, B] = sigma.forward(z[:, : B.start] @ self.W[B, : B.start].T + c[:, B])

@@ -158,7 +158,18 @@ def test_equilibrium_of_the_identity(seed, exponent, lower):
     z = solve_exactly(a["W"], matvec(a["U"], [F(v) for v in x], a["b_z"]))
     guess = np.array([float(v) for v in z]) + rng.normal(size=5) * 10**exponent
     y, delta = enclose(block, found, x[None], guess[None])
-    assert_encloses(y[0], delta[0], matvec(a["G"], z, a["b_y"]), 1e5 * 10**exponent + 1e-11)
+    assert_encloses(y[0], delta[0], matvec(a["G"], z, a["b_y"]), formula(a, found, x, guess))
+
+
+def formula(a, found, x, guess):
+    """The bound of the contract in plain doubles, with 20 units of rounding per entry, times 1.5."""
+    size = {name: np.abs(array) for name, array in a.items()}
+    e = np.abs(guess - (a["W"] @ guess + a["U"] @ x + a["b_z"]))
+    t = e + 20 * 2.0**-53 * (size["W"] @ np.abs(guess) + size["U"] @ np.abs(x) + size["b_z"] + 1)
+    own = 20 * 2.0**-53 * (size["G"] @ np.abs(guess) + size["b_y"])
+    far = np.linalg.norm(np.sqrt(found.gam) * (size["W"] @ t))
+    near = np.linalg.norm(size["G"] @ t + own)
+    return 1.5 * (near + found.slope * far / found.mu)
 
 
 @settings(deadline=None, max_examples=30)

@@ -5,6 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from checker_nets import affine, equilibrium, residual, triangular
+from exact import definite, rational
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,22 +14,6 @@ from certlip.checker.psd import is_positive_definite, norm_at_most, norm_upper
 from certlip.checker.rounding import UNIT
 
 seeds = st.integers(0, 2**32 - 1)
-
-
-def rational(A):
-    return [[Fraction(float(x)) for x in row] for row in A]
-
-
-def definite(A):
-    """Exact LDLᵀ of a rational matrix: all pivots positive."""
-    A = [list(row) for row in A]
-    for k in range(len(A)):
-        if A[k][k] <= 0:
-            return False
-        for i in range(k + 1, len(A)):
-            factor = A[i][k] / A[k][k]
-            A[i] = [x - factor * y for x, y in zip(A[i], A[k], strict=True)]
-    return True
 
 
 def near_singular(rng, n, smallest, spread):
