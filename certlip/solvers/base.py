@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from certlip.blocks.activations import Sigma
-from certlip.errors import InconclusiveError, InputError
+from certlip.errors import InconclusiveError
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,3 @@ class EquilibriumSolver(ABC):
     def accepts(self, z: Tensor, residual: Tensor) -> Tensor:
         """Which rows have converged, (batch,) bool."""
         return residual <= self.tol * (1.0 + z.norm(dim=-1))
-
-
-def checked_step(alpha: float) -> float:
-    """The step α of a splitting, if it is one.
-
-    Raises:
-        InputError: α is not positive and finite.
-    """
-    if not 0.0 < alpha < float("inf"):
-        raise InputError(f"step alpha = {alpha}: expected a positive finite number")
-    return float(alpha)

@@ -8,26 +8,25 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from certlip.blocks.activations import Sigma
-from certlip.solvers.base import EquilibriumSolver, Solution, checked_step
+from certlip.solvers.base import Solution
+from certlip.solvers.splitting import Splitting
 
 
-class ForwardBackward(EquilibriumSolver):
+class ForwardBackward(Splitting):
     """For W with a large monotonicity relative to its norm, or where an inverse costs too much."""
 
     name = "forward-backward"
+    most_iterations = 20000
 
-    def __init__(
-        self,
-        W: Tensor,
-        sigma: Sigma,
-        *,
-        alpha: float | None = None,
-        tol: float | None = None,
-        max_iter: int = 20000,
-    ) -> None:
-        super().__init__(W, sigma, tol=tol, max_iter=max_iter)
-        self.alpha = checked_step(_contracting_step(W) if alpha is None else alpha)
+    @staticmethod
+    def default_step(W: Tensor) -> float:
+        """α = μ/ℓ², the step of the fastest guaranteed contraction; 1/ℓ, without one, where μ ≤ 0."""
+        F = torch.eye(W.shape[0], dtype=W.dtype, device=W.device) - W
+        mu = float(torch.linalg.eigvalsh((F + F.T) / 2)[0])
+        ell = float(torch.linalg.matrix_norm(F, 2))
+        if mu > 0:
+            return mu / ell**2
+        return 1.0 / ell if ell > 0 else 1.0
 
     def solve(self, c: Tensor, z0: Tensor | None = None) -> Solution:
         z = torch.zeros_like(c) if z0 is None else z0
@@ -52,13 +51,3 @@ class ForwardBackward(EquilibriumSolver):
                 break
             v = weight * (v + self.alpha * (pull - v))
         return v
-
-
-def _contracting_step(W: Tensor) -> float:
-    """α = μ/ℓ², the step of the fastest guaranteed contraction; 1/ℓ, without one, where μ ≤ 0."""
-    F = torch.eye(W.shape[0], dtype=W.dtype, device=W.device) - W
-    mu = float(torch.linalg.eigvalsh((F + F.T) / 2)[0])
-    ell = float(torch.linalg.matrix_norm(F, 2))
-    if mu > 0:
-        return mu / ell**2
-    return 1.0 / ell if ell > 0 else 1.0

@@ -9,29 +9,30 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from certlip.blocks.activations import Sigma
 from certlip.errors import InconclusiveError
-from certlip.solvers.base import EquilibriumSolver, Solution, checked_step
+from certlip.solvers.base import Solution
+from certlip.solvers.splitting import Splitting
 
 CHECK_EVERY = 5  # iterations between two residuals, each of which costs a matrix product
 
 
-class PeacemanRachford(EquilibriumSolver):
+class PeacemanRachford(Splitting):
     """The default solver for a W without structure."""
 
     name = "peaceman-rachford"
+    most_iterations = 2000
 
-    def __init__(
-        self,
-        W: Tensor,
-        sigma: Sigma,
-        *,
-        alpha: float | None = None,
-        tol: float | None = None,
-        max_iter: int = 2000,
-    ) -> None:
-        super().__init__(W, sigma, tol=tol, max_iter=max_iter)
-        self.alpha = checked_step(default_step(W) if alpha is None else alpha)
+    @staticmethod
+    def default_step(W: Tensor) -> float:
+        """α = 1/‖I − W‖ to within a factor: the resolvent then contracts in the stiff directions."""
+        n = W.shape[0]
+        frobenius = torch.linalg.matrix_norm(torch.eye(n, dtype=W.dtype, device=W.device) - W)
+        size = float(frobenius)
+        return min(1.0, n**0.5 / size) if 0.0 < size < float("inf") else 1.0
+
+    def prepare(self) -> None:
+        """The resolvent V."""
+        W = self.W
         eye = torch.eye(W.shape[0], dtype=W.dtype, device=W.device)
         self.V, info = torch.linalg.solve_ex(eye + self.alpha * (eye - W), eye)
         if int(info) != 0:
@@ -83,11 +84,3 @@ class PeacemanRachford(EquilibriumSolver):
                 if bool((residual <= self.tol * scale).all()):
                     break
         return v
-
-
-def default_step(W: Tensor) -> float:
-    """α = 1/‖I − W‖ to within a factor: the resolvent then contracts in the stiff directions."""
-    n = W.shape[0]
-    frobenius = torch.linalg.matrix_norm(torch.eye(n, dtype=W.dtype, device=W.device) - W)
-    size = float(frobenius)
-    return min(1.0, n**0.5 / size) if 0.0 < size < float("inf") else 1.0
