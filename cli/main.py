@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -85,7 +86,7 @@ def run(arguments: Sequence[str]) -> int:
         message = getattr(error, "format_message", None)
         if message is not None:  # the parser's usage errors
             if type(error).__name__ != "NoArgsIsHelpError":
-                return _fail(message(), 2)
+                return _fail(_with_value(message(), arguments), 2)
             typer.echo(message(), err=True)
             return 2
         if type(error).__name__ == "Abort":
@@ -94,6 +95,16 @@ def run(arguments: Sequence[str]) -> int:
             traceback.print_exc()
         hint = "" if debug else "; --debug shows where"
         return _fail(f"internal error: {type(error).__name__}: {error}{hint}", 4)
+
+
+def _with_value(message: str, arguments: Sequence[str]) -> str:
+    """A usage error with the value that was given, which the parser leaves out."""
+    found = re.match(r"Invalid value for '(--[\w-]+)'", message)
+    for given, following in zip(arguments, [*arguments[1:], ""], strict=False):
+        name, equals, value = given.partition("=")
+        if found and name == found[1]:
+            return f"{message} (got {value if equals else following!r})"
+    return message
 
 
 def _interrupted(arguments: Sequence[str]) -> int:

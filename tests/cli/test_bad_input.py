@@ -251,6 +251,14 @@ def test_bad_options(line, certlip, story, tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["model.pt"]
 
 
+@pytest.mark.parametrize("given", [["--epochs", "ten"], ["--epochs=ten"]])
+def test_a_value_of_the_wrong_type_is_named(given, certlip, tmp_path):
+    result = certlip("train", "--dataset", "digits", "--out", tmp_path / "new", *given)
+    assert_refused(result)
+    assert "--epochs" in result.err
+    assert "ten" in result.err
+
+
 def test_a_zip_bomb_is_refused(certlip, tmp_path):
     path = tmp_path / "bomb.certlip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

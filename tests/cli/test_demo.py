@@ -14,10 +14,9 @@ def test_demo_tells_the_whole_story(certlip, tmp_path):
     assert sll["certified_accuracy"]["36/255"] >= sll["natural_accuracy"] - 0.03
     assert float(lben["lipschitz_upper"]) <= 1 + 1e-6
     assert document["reparametrization_difference"] <= 1e-10
-    # nowhere worse on the validation split by construction; here on the test split, one of its
-    # 360 samples allowed for another machine's arithmetic
+    # by construction on the validation split; the figure is about the test split
     for eps, share in sll["certified_accuracy"].items():
-        assert lben["certified_accuracy"][eps] >= share - 1 / 360
+        assert lben["certified_accuracy"][eps] >= share, eps
     assert sll["falsifier"]["broken"] == lben["falsifier"]["broken"] == 0
     assert "accepted" in document["checker"]
     for name in ("lben.certlip", "report/report.html", "report/results.jsonl", "sll/model.pt"):

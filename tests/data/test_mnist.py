@@ -72,7 +72,7 @@ def test_names_and_folders(tmp_path: Path, folder: str, mark: str, packed: bool)
         content = path.read_bytes()
         path.unlink()
         if packed:
-            path.with_name(name + ".gz").write_bytes(gzip.compress(content, 1))
+            path.with_name(name + ".gz").write_bytes(gzip.compress(content, 1, mtime=0))
         else:
             path.with_name(name).write_bytes(content)
     assert load("mnist", data_dir=tmp_path, limit=3).label.tolist() == [0, 1, 2]
@@ -85,7 +85,10 @@ def _swap(content: bytes, at: int, value: int) -> bytes:
 MALFORMED = {
     "images-magic": ((_swap(IMAGES, 0, 2049), LABELS), "images.*magic number 2049.*expected 2051"),
     "labels-magic": ((IMAGES, _swap(LABELS, 0, 2051)), "labels.*magic number 2051.*expected 2049"),
-    "gzip-without-gz": ((gzip.compress(IMAGES, 1), LABELS), "magic number 529205.*expected 2051"),
+    "gzip-without-gz": (
+        (gzip.compress(IMAGES, 1, mtime=0), LABELS),
+        "magic number 529205.*expected 2051",
+    ),
     "empty": ((b"", LABELS), "0 bytes; expected an IDX header of 16"),
     "short-header": ((IMAGES[:15], LABELS), "15 bytes; expected an IDX header of 16"),
     "truncated-images": ((IMAGES[:-1], LABELS), "truncated, 7,839,999 bytes.*expected 7,840,000"),
@@ -111,10 +114,11 @@ def test_malformed_files(tmp_path: Path, case: str) -> None:
     ("content", "message"),
     [
         (LABELS, "expected a gzip file"),
-        (gzip.compress(LABELS)[:-9], "damaged gzip stream"),
-        (gzip.compress(LABELS)[:-8] + b"\0" * 8, "CRC check failed"),
-        (gzip.compress(LABELS)[:20] + b"\xff" * 40, "damaged gzip stream"),
+        (gzip.compress(LABELS, mtime=0)[:-9], "damaged gzip stream"),
+        (gzip.compress(LABELS, mtime=0)[:-8] + b"\0" * 8, "CRC check failed"),
+        (gzip.compress(LABELS, mtime=0)[:20] + b"\xff" * 40, "damaged gzip stream"),
     ],
+    ids=["not gzip", "cut short", "wrong checksum", "damaged"],
 )
 def test_malformed_gzip(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "labels.gz"
