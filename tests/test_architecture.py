@@ -90,4 +90,4 @@ def test_public_names():
         assert name in namespace
     assert set(certlip._HOME) | {"__version__"} == set(certlip.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        certlip.nothing  # noqa: B018
+        _ = certlip.nothing

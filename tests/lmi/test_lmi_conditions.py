@@ -53,7 +53,7 @@ def test_radius_contains_the_exact_rational_matrix(seed, n, exponent, lip):
     lam, mu = 10.0**exponent * rng.uniform(0.1, 9.0, n), float(rng.uniform(0, 2))
     conditions = Conditions(block_of(W, U, G))
     W, U, G, (lam_q,) = exact(W), exact(U), exact(G), exact(lam)
-    UU, GG = product(U, list(zip(*U))), product(list(zip(*G)), G)  # noqa: B905
+    UU, GG = product(U, list(zip(*U, strict=True))), product(list(zip(*G, strict=True)), G)
     L, M = Fraction(lip), Fraction(mu)
     for ball, extra in (
         (conditions.well_posed(lam, mu), lambda i, j: 2 * M * lam_q[i] * (i == j)),
