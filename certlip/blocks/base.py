@@ -21,6 +21,8 @@ class Block(ABC):
 
     kind: ClassVar[str]
     array_names: ClassVar[tuple[str, ...]] = ()
+    #: Whole numbers and words that belong to the function, such as the size of an image.
+    plain_names: ClassVar[tuple[str, ...]] = ()
     has_sigma: ClassVar[bool] = False
 
     @property
@@ -37,10 +39,11 @@ class Block(ABC):
 
     def meta(self) -> dict[str, Any]:
         """The plain values that belong to the function, JSON-ready."""
+        meta = {name: getattr(self, name) for name in self.plain_names}
         sigma = getattr(self, "sigma", None)
-        if sigma is None:
-            return {}
-        return {"sigma": [[k.name, count, k.parameters] for k, count in sigma.segments]}
+        if sigma is not None:
+            meta["sigma"] = [[k.name, count, k.parameters] for k, count in sigma.segments]
+        return meta
 
     @classmethod
     def from_parts(cls, arrays: dict[str, Tensor], meta: dict[str, Any]) -> Block:
@@ -54,8 +57,9 @@ class Block(ABC):
                 f"{cls.kind} block with arrays {sorted(arrays)}: expected {sorted(cls.array_names)}"
             )
         values: dict[str, Any] = dict(arrays)
-        if set(meta) != ({"sigma"} if cls.has_sigma else set()):
+        if set(meta) != {*cls.plain_names, *(["sigma"] if cls.has_sigma else [])}:
             raise InputError(f"{cls.kind} block with metadata {sorted(meta)}: not what it needs")
+        values |= {name: meta[name] for name in cls.plain_names}
         if cls.has_sigma:
             values["sigma"] = parse_sigma(meta["sigma"])
         return cls(**values)
@@ -113,6 +117,13 @@ def expect_shape(kind: str, name: str, value: Tensor, shape: tuple[int, ...], be
         raise InputError(
             f"{kind} block: {name} has shape {tuple(value.shape)}: expected {shape} ({because})"
         )
+
+
+def check_counts(kind: str, **counts: Any) -> None:
+    """Raises an `InputError` unless every value is a whole number of at least 1."""
+    for name, value in counts.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise InputError(f"{kind} block: {name} = {value!r}: expected a whole number ≥ 1")
 
 
 def check_slopes(kind: str, sigma: Sigma) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from certlip._version import __version__
 from certlip.blocks.base import Block
+from certlip.blocks.conv_equilibrium import ConvEquilibrium
 from certlip.blocks.equilibrium import Equilibrium, Origin
 from certlip.blocks.kinds import KINDS
 from certlip.blocks.network import Network
@@ -138,13 +140,13 @@ def _block(k: int, entry: dict[str, Any], left: dict[str, Tensor]) -> Block:
         raise InputError(f"block {k}: {error}") from None
     if "origin" not in entry:
         return block
-    if not isinstance(block, Equilibrium):
+    if not isinstance(block, Equilibrium | ConvEquilibrium):
         raise InputError(f"block {k}: a {kind} block has no origin")
     prefix += "origin."
     vectors = {n[len(prefix) :]: left.pop(n) for n in [*left] if n.startswith(prefix)}
     scalars = {str(key): float(value) for key, value in entry["origin"]["scalars"].items()}
     origin = Origin(str(entry["origin"]["family"]), scalars, vectors)
-    return Equilibrium(**arrays, sigma=block.sigma, origin=origin)
+    return replace(block, origin=origin)
 
 
 def _read_pt(path: Path) -> tuple[str, dict[str, Tensor]]:

@@ -1,0 +1,74 @@
+"""What a linear operator is here: how it acts, its adjoint, its resolvent, and its blocks."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+
+class Operator(ABC):
+    """A linear map on rows of a batch, (batch, in_width) → (batch, out_width).
+
+    A square operator acts on `units` (neurons, or channels) that each stand for `repeat` coordinates
+    (1, or the pixels of an image); multipliers and steps are given per unit.
+    """
+
+    in_width: int
+    out_width: int
+    repeat: int = 1
+
+    @property
+    def units(self) -> int:
+        return self.out_width // self.repeat
+
+    @property
+    @abstractmethod
+    def dtype(self) -> torch.dtype:
+        """The real dtype of what the operator acts on."""
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device: ...
+
+    @abstractmethod
+    def apply(self, x: Tensor) -> Tensor:
+        """Ax per row."""
+
+    @abstractmethod
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Aᵀy per row."""
+
+    @abstractmethod
+    def blocks(self) -> Tensor:
+        """The blocks (F, o, i) whose direct sum this operator is, up to a unitary change of basis and
+        conjugates of blocks that are left out: itself, or one complex block per frequency."""
+
+    @abstractmethod
+    def from_blocks(self, blocks: Tensor) -> Operator:
+        """The operator of the same structure with other blocks."""
+
+    @abstractmethod
+    def detach(self) -> Operator:
+        """The same numbers without a graph."""
+
+    def resolvent(self, alpha: float | Tensor) -> Operator:
+        """(I + α(I − A))⁻¹ for a square A, α > 0 a number or a step per unit, (units,).
+
+        Raises:
+            torch.linalg.LinAlgError: a block is singular.
+        """
+        A = self.blocks()
+        eye = torch.eye(A.shape[-1], dtype=A.dtype, device=A.device)
+        scaled = alpha * (eye - A) if isinstance(alpha, float) else alpha[:, None] * (eye - A)
+        # solved against the identity: batched inverses may hang on CPU threads
+        return self.from_blocks(torch.linalg.solve(eye + scaled, eye.expand_as(A)))
+
+    def spread(self, per_unit: Tensor) -> Tensor:
+        """A value per unit (units,) as a value per coordinate (units·repeat,)."""
+        return per_unit if self.repeat == 1 else per_unit.repeat_interleave(self.repeat)
+
+    def pattern(self) -> Tensor:
+        """The largest |entry| over all blocks, (units, units): zero exactly where no unit reads."""
+        return self.blocks().detach().abs().amax(dim=0)

@@ -1,0 +1,76 @@
+"""Convolution with a small kernel, computed directly; circular or zero padding, stride 1."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from certlip.linalg.operators.base import Operator
+from certlip.linalg.torus import Torus, anchor
+
+PADDINGS = ("circular", "zero")
+
+
+class Stencil(Operator):
+    """x ↦ K ∗ x for K (o, i, kh, kw): y[p] = Σ_t K[t] x[p + t − anchor], same size as the image."""
+
+    def __init__(self, kernel: Tensor, torus: Torus, padding: str = "circular") -> None:
+        self.kernel, self.torus, self.padding = kernel, torus, padding
+        self.repeat = torus.pixels
+        self.out_width = kernel.shape[0] * torus.pixels
+        self.in_width = kernel.shape[1] * torus.pixels
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.kernel.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.kernel.device
+
+    def apply(self, x: Tensor) -> Tensor:
+        image = x.reshape(x.shape[0], -1, self.torus.height, self.torus.width)
+        return correlate(image, self.kernel, self.padding).flatten(1)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        image = y.reshape(y.shape[0], -1, self.torus.height, self.torus.width)
+        return correlate_adjoint(image, self.kernel, self.padding).flatten(1)
+
+    def blocks(self) -> Tensor:
+        """With circular padding only: zero padding has no blocks."""
+        if self.padding != "circular":
+            raise ValueError("a convolution with zero padding has no blocks per frequency")
+        return self.torus.spectrum(self.kernel)
+
+    def from_blocks(self, blocks: Tensor) -> Operator:
+        from certlip.linalg.operators.circulant import Circulant
+
+        return Circulant(blocks, self.torus)
+
+    def detach(self) -> Stencil:
+        return Stencil(self.kernel.detach(), self.torus, self.padding)
+
+
+def correlate(x: Tensor, K: Tensor, padding: str) -> Tensor:
+    """K ∗ x for images x (batch, i, H, W) and K (o, i, kh, kw): (batch, o, H, W)."""
+    return F.conv2d(_padded(x, K, padding), K)
+
+
+def correlate_adjoint(y: Tensor, K: Tensor, padding: str) -> Tensor:
+    """The adjoint of `correlate`, exactly: images y (batch, o, H, W) to (batch, i, H, W)."""
+    # y[p] = Σ_t K[t]x[p + t − a] has the adjoint x[p] = Σ_t K[t]y[p − t + a]: the kernel turned by 180°,
+    # with its anchor mirrored as well
+    turned = K.flip(2, 3).transpose(0, 1)
+    return F.conv2d(_padded(y, K, padding, mirrored=True), turned)
+
+
+def _padded(x: Tensor, K: Tensor, padding: str, mirrored: bool = False) -> Tensor:
+    kh, kw = K.shape[2:]
+    top, left = anchor(kh), anchor(kw)
+    if mirrored:
+        top, left = kh - 1 - top, kw - 1 - left
+    sides = (left, kw - 1 - left, top, kh - 1 - top)
+    if not any(sides):
+        return x
+    return F.pad(x, sides, mode="circular") if padding == "circular" else F.pad(x, sides)
