@@ -7,6 +7,7 @@ from certlip.blocks.base import Block as Block
 from certlip.blocks.conv_equilibrium import ConvEquilibrium as ConvEquilibrium
 from certlip.blocks.conv_residual import ConvResidual as ConvResidual
 from certlip.blocks.convolution import Convolution as Convolution
+from certlip.blocks.dense_form import dense_form as dense_form
 from certlip.blocks.equilibrium import Equilibrium as Equilibrium
 from certlip.blocks.equilibrium import Origin as Origin
 from certlip.blocks.files import load as load

@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from certlip.blocks.activations import Sigma
-from certlip.blocks.base import check_slopes, checked, expect_shape
+from certlip.blocks.base import checked, expect_shape
 from certlip.blocks.equilibrium import Origin
-from certlip.blocks.image import ImageBlock, channel_sigma, check_image, checked_kernel
-from certlip.errors import InputError
+from certlip.blocks.image import (
+    ImageBlock,
+    channel_sigma,
+    check_channels,
+    check_image,
+    checked_kernel,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +53,7 @@ class ConvEquilibrium(ImageBlock):
         expect_shape(self.kind, "G", self.G, (q, n, *self.G.shape[2:]), rows)
         expect_shape(self.kind, "b_z", self.b_z, (n,), rows)
         expect_shape(self.kind, "b_y", self.b_y, (q,), f"G has {q} rows")
-        check_slopes(self.kind, self.sigma)
-        if channel_sigma(self.sigma, self.pixels).width != n:
-            raise InputError(
-                f"conv-equilibrium block: σ has {self.sigma.width} coordinates: expected "
-                f"{n * self.pixels}"
-            )
+        check_channels(self.kind, self.sigma, n, self.pixels)
 
     @property
     def in_width(self) -> int:

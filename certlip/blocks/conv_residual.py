@@ -7,8 +7,14 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from certlip.blocks.activations import Sigma
-from certlip.blocks.base import check_slopes, checked, expect_shape
-from certlip.blocks.image import ImageBlock, channel_sigma, check_image, checked_kernel
+from certlip.blocks.base import checked, expect_shape
+from certlip.blocks.image import (
+    ImageBlock,
+    channel_sigma,
+    check_channels,
+    check_image,
+    checked_kernel,
+)
 from certlip.errors import InputError
 
 
@@ -43,12 +49,7 @@ class ConvResidual(ImageBlock):
         if not bool((self.D >= 0).all()):
             i = int(self.D.argmin())
             raise InputError(f"conv-residual block: D[{i}] = {self.D[i].item()}: expected ≥ 0")
-        check_slopes(self.kind, self.sigma)
-        if channel_sigma(self.sigma, self.pixels).width != k:
-            raise InputError(
-                f"conv-residual block: σ has {self.sigma.width} coordinates: expected "
-                f"{k * self.pixels}"
-            )
+        check_channels(self.kind, self.sigma, k, self.pixels)
 
     @property
     def in_width(self) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from certlip.blocks.activations import Sigma
-from certlip.blocks.base import Block, check_counts, checked
+from certlip.blocks.base import Block, check_counts, check_slopes, checked
 from certlip.errors import InputError
 from certlip.linalg.operators.stencil import PADDINGS
 from certlip.linalg.torus import Torus
@@ -51,14 +51,19 @@ def checked_kernel(kind: str, name: str, value: Any, height: int, width: int) ->
     return kernel
 
 
-def channel_sigma(sigma: Sigma, pixels: int) -> Sigma:
-    """σ per channel of a σ per coordinate.
-
-    Raises:
-        InputError: a segment ends inside of a channel.
-    """
+def check_channels(kind: str, sigma: Sigma, channels: int, pixels: int) -> None:
+    """Raises an `InputError` unless σ has slopes in [0, 1] and one kind for each whole channel."""
+    check_slopes(kind, sigma)
     if any(count % pixels for _, count in sigma.segments):
-        raise InputError(f"{sigma}: expected whole channels of {pixels} pixels")
+        raise InputError(f"{kind} block: {sigma}: expected whole channels of {pixels} pixels")
+    if sigma.width != channels * pixels:
+        raise InputError(
+            f"{kind} block: σ has {sigma.width} coordinates: expected {channels * pixels}"
+        )
+
+
+def channel_sigma(sigma: Sigma, pixels: int) -> Sigma:
+    """σ per channel of a σ per coordinate that has passed `check_channels`."""
     return Sigma(tuple((kind, count // pixels) for kind, count in sigma.segments))
 
 

@@ -10,11 +10,17 @@ from safetensors.torch import save_file
 from certlip.blocks import (
     Activation,
     Affine,
+    ConvEquilibrium,
+    Convolution,
+    ConvResidual,
     Equilibrium,
+    GroupSort,
     Network,
     Normalize,
     Origin,
+    Pooling,
     Residual,
+    Resize,
     Sigma,
     files,
     load,
@@ -38,12 +44,28 @@ def network():
     blocks = [Normalize(t(2), t(2).abs() + 1), equilibrium, residual]
     blocks += [Activation(Sigma.of(activation("leaky_relu", {"slope": 0.1}), 4))]
     history = [{"step": "train", "epochs": 3, "note": "é", "loss": 0.1, "nested": {"a": [1, None]}}]
-    return Network([*blocks, Affine(t(2, 4), t(2))], history)
+    return Network([*blocks, Affine(t(8, 4), t(8)), *images()], history)
 
 
-def equilibrium_of(net):
-    block = net.blocks[1]
-    assert isinstance(block, Equilibrium)
+def images():
+    """Blocks on two channels of 2×2 pixels, each kind once."""
+    tanh = activation("tanh")
+    sigma = Sigma(((activation("identity"), 4), (activation("elu", {"alpha": 1 / 3}), 8)))
+    origin = Origin("lben", {"lip": 2.5}, {"psi": t(3).abs() + 0.1})
+    kernels = t(3, 3, 2, 2), t(3, 2, 1, 2), t(2, 3, 1, 1)
+    return [
+        Convolution(t(2, 2, 2, 1), t(2), 2, 2, "zero"),
+        ConvResidual(t(3, 2, 1, 2), t(3).abs(), t(3), Sigma.of(tanh, 12), 2, 2, "circular"),
+        ConvEquilibrium(*kernels, t(3), t(2), sigma, 2, 2, origin),
+        GroupSort(8, 2, 4),
+        Pooling(2, 2, 2, 2),
+        Resize(2, 3),
+    ]
+
+
+def equilibrium_of(net, k=1):
+    block = net.blocks[k]
+    assert isinstance(block, Equilibrium | ConvEquilibrium)
     return block
 
 

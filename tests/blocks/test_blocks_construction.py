@@ -12,11 +12,17 @@ import torch
 from certlip.blocks import (
     Activation,
     Affine,
+    ConvEquilibrium,
+    Convolution,
+    ConvResidual,
     Equilibrium,
+    GroupSort,
     Network,
     Normalize,
     Origin,
+    Pooling,
     Residual,
+    Resize,
     Sigma,
 )
 from certlip.blocks.activations import activation
@@ -33,6 +39,11 @@ def relu(n):
     return Sigma.of(activation("relu"), n)
 
 
+def pixels(sigma, count):
+    """σ per coordinate of a σ per channel of `count` pixels."""
+    return Sigma(tuple((kind, n * count) for kind, n in sigma.segments))
+
+
 WRONG: Any = "relu"
 MIXED = Sigma(((activation("elu", {"alpha": 0.25}), 2), (activation("leaky_relu"), 1)))
 EXAMPLES: dict[str, Any] = {
@@ -41,6 +52,16 @@ EXAMPLES: dict[str, Any] = {
     "activation": lambda: Activation(MIXED),
     "residual": lambda: Residual(t(3, 2), t(2).abs(), t(2), relu(2)),
     "equilibrium": lambda: Equilibrium(t(3, 3), t(3, 2), t(4, 3), t(3), t(4), MIXED),
+    "convolution": lambda: Convolution(t(3, 2, 2, 3), t(3), 2, 3, "zero"),
+    "conv-residual": lambda: ConvResidual(
+        t(3, 2, 1, 2), t(3).abs(), t(3), pixels(MIXED, 6), 3, 2, "circular"
+    ),
+    "conv-equilibrium": lambda: ConvEquilibrium(
+        t(3, 3, 2, 2), t(3, 2, 1, 1), t(4, 3, 1, 2), t(3), t(4), pixels(MIXED, 4), 2, 2
+    ),
+    "pooling": lambda: Pooling(2, 4, 6, 2),
+    "resize": lambda: Resize(5, 3),
+    "group-sort": lambda: GroupSort(12, 2, 3),
 }
 every_kind = pytest.mark.parametrize("kind", sorted(KINDS))
 
@@ -101,7 +122,7 @@ def test_a_block_keeps_its_own_dense_copy(kind):
 @every_kind
 def test_a_block_is_frozen(kind):
     block = EXAMPLES[kind]()
-    for name in (*block.array_names, "sigma"):
+    for name in (*block.array_names, *block.plain_names, "sigma"):
         with pytest.raises(FrozenInstanceError):
             setattr(block, name, None)
 
@@ -234,7 +255,13 @@ def network():
             equilibrium,
             Activation(MIXED),
             Residual(t(3, 2), t(2).abs(), t(2), relu(2)),
-            Affine(t(2, 3), t(2)),
+            Affine(t(8, 3), t(8)),
+            Convolution(t(1, 2, 2, 1), t(1), 2, 2, "zero"),
+            ConvResidual(t(3, 1, 1, 2), t(3).abs(), t(3), relu(12), 2, 2, "circular"),
+            ConvEquilibrium(t(2, 2, 2, 2), t(2, 1, 1, 1), t(2, 2, 1, 1), t(2), t(2), relu(8), 2, 2),
+            GroupSort(8, 2, 4),
+            Pooling(2, 2, 2, 2),
+            Resize(2, 2),
         ]
     )
 
@@ -294,8 +321,22 @@ def test_the_hash_covers_sigma_order_shape_and_kind():
     assert len({n.sha256() for n in networks}) == len(networks)
 
 
-def test_the_hash_does_not_cover_history_or_origin():
-    block = EXAMPLES["equilibrium"]()
+@every_kind
+def test_every_plain_value_counts_in_the_hash(kind):
+    block = EXAMPLES[kind]()
+    seen = {Network([block]).sha256()}
+    other = {"padding": "circular" if getattr(block, "padding", "") == "zero" else "zero"}
+    for name in block.plain_names:
+        # a value that no constructor would let through, so that it alone differs
+        changed = EXAMPLES[kind]()
+        object.__setattr__(changed, name, other.get(name) or getattr(block, name) + 1)
+        seen.add(Network([changed]).sha256())
+    assert len(seen) == 1 + len(block.plain_names)
+
+
+@pytest.mark.parametrize("kind", ["equilibrium", "conv-equilibrium"])
+def test_the_hash_does_not_cover_history_or_origin(kind):
+    block = EXAMPLES[kind]()
     plain = Network([block])
     told = plain.with_history({"step": "train"}).with_history({"step": "more"})
     assert [entry["step"] for entry in told.history] == ["train", "more"]
@@ -308,4 +349,4 @@ def test_the_hash_does_not_cover_history_or_origin():
 def test_a_network_knows_its_widths():
     assert (network().in_width, network().classes) == (3, 2)
     assert all(isinstance(block, Block) for block in network().blocks)
-    assert EXAMPLES["equilibrium"]().n == 3
+    assert EXAMPLES["equilibrium"]().n == EXAMPLES["conv-equilibrium"]().n == 3

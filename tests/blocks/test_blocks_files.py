@@ -24,6 +24,7 @@ from certlip.blocks import (
     save,
 )
 from certlip.blocks.activations import activation
+from certlip.blocks.kinds import KINDS
 
 
 @both
@@ -37,12 +38,17 @@ def test_a_network_survives_the_round_trip(tmp_path, suffix):
     for a, b in zip(original.blocks, again.blocks, strict=True):
         assert (a.kind, a.meta()) == (b.kind, b.meta())
         assert all(torch.equal(a.arrays()[k], b.arrays()[k]) for k in a.array_names)
-    origin, expected = equilibrium_of(again).origin, equilibrium_of(original).origin
-    assert origin is not None
-    assert expected is not None
-    assert (origin.family, origin.scalars) == ("lben", {"lip": 1.5})
-    assert torch.equal(origin.vectors["psi"], expected.vectors["psi"])
+    for k, lip in ((1, 1.5), (7, 2.5)):
+        origin, expected = equilibrium_of(again, k).origin, equilibrium_of(original, k).origin
+        assert origin is not None
+        assert expected is not None
+        assert (origin.family, origin.scalars) == ("lben", {"lip": lip})
+        assert torch.equal(origin.vectors["psi"], expected.vectors["psi"])
     assert names(path.parent) == [path.name]
+
+
+def test_the_network_of_the_files_has_every_kind():
+    assert {block.kind for block in network().blocks} == set(KINDS)
 
 
 @both
@@ -109,6 +115,32 @@ DOCUMENTS = {
     "origin is missing": (["blocks", 1, "origin"], DELETE, "belongs to no block"),
     "origin scalars are text": (["blocks", 1, "origin", "scalars"], {"lip": "x"}, "document"),
     "origin of another kind": (["blocks", 0, "origin"], {"family": "lben"}, "has no origin"),
+    "height is missing": (["blocks", 5, "meta", "height"], DELETE, "metadata"),
+    "height is text": (["blocks", 5, "meta", "height"], "2", "height = '2': expected a whole"),
+    "height is true": (["blocks", 5, "meta", "height"], True, "height = True: expected a whole"),
+    "height is 0": (["blocks", 6, "meta", "height"], 0, "height = 0: expected a whole number"),
+    "height is broken": (["blocks", 7, "meta", "height"], 2.0, "height = 2.0: expected a whole"),
+    "height is null": (["blocks", 9, "meta", "height"], None, "height = None: expected a whole"),
+    "height is too small": (["blocks", 5, "meta", "height"], 1, "larger than the image"),
+    "height is another": (["blocks", 7, "meta", "height"], 3, "block 7: .*whole channels of 6"),
+    "height is huge": (["blocks", 5, "meta", "height"], 10**30, "block 4 .* gives 8 numbers"),
+    "padding is unknown": (["blocks", 5, "meta", "padding"], "reflect", "padding 'reflect'"),
+    "padding is a list": (["blocks", 5, "meta", "padding"], ["zero"], "padding .'zero'.: expected"),
+    "padding is changed": (["blocks", 5, "meta", "padding"], "circular", "hash to"),
+    "σ ends in a channel": (
+        ["blocks", 6, "meta", "sigma"],
+        [["tanh", 6, {}], ["relu", 6, {}]],
+        "block 6: conv-residual block: tanh×6, relu×6: expected whole channels of 4 pixels",
+    ),
+    "σ has a channel less": (["blocks", 6, "meta", "sigma", 0, 1], 8, "8 coordinates: expected 12"),
+    "origin of a convolution": (["blocks", 5, "origin"], {"family": "lben"}, "has no origin"),
+    "groups do not divide": (["blocks", 8, "meta", "stride"], 3, "groups of 2 with stride 3"),
+    "groups are changed": (["blocks", 8, "meta", "group"], 1, "hash to"),
+    "window does not divide": (["blocks", 9, "meta", "window"], 3, "windows of 3 do not divide"),
+    "window is larger": (["blocks", 9, "meta", "window"], 4, "windows of 4 do not divide"),
+    "window is negative": (["blocks", 9, "meta", "window"], -2, "window = -2: expected a whole"),
+    "resize to nothing": (["blocks", 10, "meta", "q"], 0, "q = 0: expected a whole number"),
+    "resize is changed": (["blocks", 10, "meta", "q"], 4, "hash to"),
     "no history": (["history"], DELETE, "history"),
     "history is null": (["history"], None, "document"),
     "history is a number": (["history"], 3, "document"),
@@ -163,18 +195,19 @@ TENSORS = {
     "infinite": (lambda a: a + torch.inf, "finite"),
     "wrong rows": (lambda a: a[:1].contiguous(), "shape"),
     "wrong axes": (lambda a: a[None], "shape"),
-    "transposed": (lambda a: a.T.contiguous(), "shape"),
+    "transposed": (lambda a: a.transpose(0, 1).contiguous(), "shape"),
     "empty": (lambda a: a[:, :0], "nonempty axes"),
     "scalar": (lambda a: a.sum(), "shape"),
 }
 
 
 @both
+@pytest.mark.parametrize("target", ["block1.U", "block7.U"])
 @pytest.mark.parametrize("name", TENSORS)
-def test_tensors_that_are_not_what_they_should_be_are_refused(tmp_path, suffix, name):
+def test_tensors_that_are_not_what_they_should_be_are_refused(tmp_path, suffix, name, target):
     change, match = TENSORS[name]
     document, tensors = parts()
-    tensors["block1.U"] = change(tensors["block1.U"])
+    tensors[target] = change(tensors[target])
     assert_refused(write(tmp_path / f"m{suffix}", document, tensors), match)
 
 
@@ -182,19 +215,20 @@ def test_tensors_that_are_not_what_they_should_be_are_refused(tmp_path, suffix, 
 def test_missing_and_superfluous_tensors_are_refused(tmp_path, suffix):
     document, tensors = parts()
     for name in tensors:
-        if not name.startswith("block1.origin"):
+        if ".origin." not in name:
             left = {k: v for k, v in tensors.items() if k != name}
             assert_refused(write(tmp_path / f"m{suffix}", document, left), "block with arrays")
-    for name in ("block9.W", "W", "block1", "block10.W", "block0.origin.psi", "block1.X"):
+    for name in ("block8.W", "W", "block1", "block11.W", "block0.origin.psi", "block7.X"):
         more = {**tensors, name: t(2)}
         assert_refused(write(tmp_path / f"m{suffix}", document, more), "belongs to|with arrays")
 
 
 @both
+@pytest.mark.parametrize("block", ["block1", "block7"])
 @pytest.mark.parametrize(
     "change", [lambda v: v.float(), lambda v: v * torch.nan, lambda v: v[None]]
 )
-def test_origin_vectors_are_checked_too(tmp_path, suffix, change):
+def test_origin_vectors_are_checked_too(tmp_path, suffix, change, block):
     document, tensors = parts()
-    tensors["block1.origin.psi"] = change(tensors["block1.origin.psi"])
+    tensors[f"{block}.origin.psi"] = change(tensors[f"{block}.origin.psi"])
     assert_refused(write(tmp_path / f"m{suffix}", document, tensors), "psi")

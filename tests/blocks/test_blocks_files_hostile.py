@@ -24,6 +24,7 @@ from certlip.blocks import (
 
 TORCH_ONLY = {
     "huge by stride 0": (lambda: t(1).expand(1 << 40, 2), "repeats its storage|nonempty"),
+    "huge kernel by stride 0": (lambda: t(1).expand(1 << 40, 2, 1, 2), "repeats|nonempty"),
     "small by stride 0": (lambda: t(1, 1).expand(3, 2), "repeats its storage"),
     "sparse": (lambda: t(3, 2).to_sparse(), "sparse_coo"),
     "complex": (lambda: t(3, 2).to(torch.complex128), "complex128"),

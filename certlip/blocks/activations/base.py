@@ -36,25 +36,26 @@ class ActivationKind(ABC):
     def derivative(self, v: Tensor) -> Tensor:
         """A generalized derivative of σ at v, in `slopes`."""
 
-    def prox(self, v: Tensor, alpha: float) -> Tensor:
-        """prox_{αf}(v), σ = prox_f: the z = σ(w) with (1 − α)σ(w) + αw = v.
+    def prox(self, v: Tensor, alpha: float | Tensor) -> Tensor:
+        """prox_{αf}(v), σ = prox_f: the z = σ(w) with (1 − α)σ(w) + αw = v; α > 0, also per coordinate.
 
         The left side is increasing in w with slope in [min(1, α), max(1, α)], so a bracketed Newton
         iteration always converges; subclasses with a closed form override this. An entry stops one
         step after its own excess is rounding: the others in the batch do not change it.
         """
-        width = (v.abs() + 1.0) * max(1.0, 1.0 / alpha)
+        a = torch.as_tensor(alpha, dtype=v.dtype, device=v.device)
+        width = (v.abs() + 1.0) * a.reciprocal().clamp_min(1.0)
         low, high = v - width, v + width
         w = v.clone()
         done = torch.zeros_like(v, dtype=torch.bool)
         rounding = 2.0 * torch.finfo(v.dtype).eps
         for _ in range(60):
             z = self.forward(w)
-            excess = (1.0 - alpha) * z + alpha * w - v
-            size = abs(1.0 - alpha) * z.abs() + alpha * w.abs() + v.abs()
+            excess = (1.0 - a) * z + a * w - v
+            size = (1.0 - a).abs() * z.abs() + a * w.abs() + v.abs()
             high = torch.where(excess > 0, w, high)
             low = torch.where(excess > 0, low, w)
-            newton = w - excess / ((1.0 - alpha) * self.derivative(w) + alpha)
+            newton = w - excess / ((1.0 - a) * self.derivative(w) + a)
             inside = (newton >= low) & (newton <= high)
             step = torch.where(inside, newton, (low + high) / 2)
             w = torch.where(done, w, step)

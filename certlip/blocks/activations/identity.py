@@ -21,6 +21,6 @@ class Identity(ActivationKind):
     def derivative(self, v: Tensor) -> Tensor:
         return torch.ones_like(v)
 
-    def prox(self, v: Tensor, alpha: float) -> Tensor:
+    def prox(self, v: Tensor, alpha: float | Tensor) -> Tensor:
         del alpha  # f = 0: the proximal step is the identity for every α
         return v

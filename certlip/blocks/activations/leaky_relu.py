@@ -32,7 +32,7 @@ class LeakyReLU(ActivationKind):
         # ones_like: of two plain numbers torch would make a float32 and lose digits of the slope
         return torch.where(v > 0, torch.ones_like(v), self.slope)
 
-    def prox(self, v: Tensor, alpha: float) -> Tensor:
+    def prox(self, v: Tensor, alpha: float | Tensor) -> Tensor:
         if self.slope == 0.0:
             return v.clamp_min(0.0)
         return torch.where(v >= 0, v, v / (1.0 + alpha * (1.0 / self.slope - 1.0)))

@@ -20,6 +20,6 @@ class ReLU(ActivationKind):
     def derivative(self, v: Tensor) -> Tensor:
         return (v > 0).to(v.dtype)
 
-    def prox(self, v: Tensor, alpha: float) -> Tensor:
+    def prox(self, v: Tensor, alpha: float | Tensor) -> Tensor:
         del alpha  # a projection: the same for every α
         return v.clamp_min(0.0)

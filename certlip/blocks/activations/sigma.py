@@ -68,9 +68,12 @@ class Sigma:
         """A generalized derivative per coordinate."""
         return self._each(v, lambda kind, part: kind.derivative(part))
 
-    def prox(self, v: Tensor, alpha: float) -> Tensor:
-        """prox_{αf} per coordinate."""
-        return self._each(v, lambda kind, part: kind.prox(part, alpha))
+    def prox(self, v: Tensor, alpha: float | Tensor) -> Tensor:
+        """prox_{α_i f_i} per coordinate, α a number or (width,)."""
+        if not isinstance(alpha, Tensor):
+            return self._each(v, lambda kind, part: kind.prox(part, alpha))
+        steps = iter(alpha.split([count for _, count in self.segments]))
+        return self._each(v, lambda kind, part: kind.prox(part, next(steps)))
 
     def part(self, start: int, stop: int) -> Sigma:
         """σ of the coordinates start … stop − 1."""
