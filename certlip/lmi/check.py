@@ -7,12 +7,12 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from certlip.blocks import Block, Equilibrium, Network
+from certlip.blocks import Block, ConvEquilibrium, Equilibrium, Network
 from certlip.errors import CertlipError, InconclusiveError, InputError, RejectedError
 from certlip.linalg.rigorous import UpperBound, require_ieee
 from certlip.linalg.rigorous.bounds import product
 from certlip.lmi.analytic import multipliers
-from certlip.lmi.conditions import Conditions
+from certlip.lmi.everywhere import Everywhere
 from certlip.lmi.proof import EquilibriumProof
 from certlip.lmi.rules import apply_rule
 from certlip.lmi.rules.equilibrium import monotonicity
@@ -44,7 +44,7 @@ def check(
     rows: list[dict[str, Any]] = []
     bounds: list[UpperBound | None] = []
     for k, block in enumerate(network.blocks):
-        if isinstance(block, Equilibrium):
+        if isinstance(block, Equilibrium | ConvEquilibrium):
             found, bound = _equilibrium_rows(k, block, conditions, lip)
         else:
             found, bound = _explicit_row(k, block)
@@ -84,7 +84,7 @@ def _explicit_row(k: int, block: Block) -> tuple[list[dict[str, Any]], UpperBoun
 
 
 def _equilibrium_rows(
-    k: int, block: Equilibrium, conditions: Sequence[str], lip: float | None
+    k: int, block: Equilibrium | ConvEquilibrium, conditions: Sequence[str], lip: float | None
 ) -> tuple[list[dict[str, Any]], UpperBound | None]:
     rows = []
     if "3" in conditions:
@@ -114,12 +114,12 @@ def _equilibrium_rows(
     return rows + [row | {"condition": condition} for condition in wanted], proof.lip
 
 
-def _well_posed_row(k: int, block: Equilibrium) -> dict[str, Any]:
+def _well_posed_row(k: int, block: Equilibrium | ConvEquilibrium) -> dict[str, Any]:
     row = _row(k, block.n, "3", None)
     start = time.perf_counter()
     try:
         guess = multipliers(block)
-        mu = monotonicity(Conditions(block), guess)
+        mu = monotonicity(Everywhere(block), guess)
     except CertlipError as error:
         return row | _failed(error) | {"seconds": time.perf_counter() - start}
     return row | {

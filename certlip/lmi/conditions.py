@@ -7,6 +7,10 @@ error.
 
 Γ, Λ diagonal and ≻ 0. Sources: Revay, Wang & Manchester, arXiv:2010.01732 (3), (4); Havens et al.,
 NeurIPS 2023, Theorem 3.1 (10). This file evaluates; `rules/` proves.
+
+With convolutions on a torus and multipliers per channel, each condition holds if and only if it holds
+for the blocks Ŵ(f), Û(f), Ĝ(f) of every frequency f (section 4 of Havens et al.): the same formulas, on
+a batch of matrices, the real forms of these blocks.
 """
 
 from __future__ import annotations
@@ -16,23 +20,30 @@ import numpy as np
 from certlip.blocks import Equilibrium
 from certlip.errors import InputError
 from certlip.linalg.rigorous.ball import Ball, mirrored
+from certlip.lmi.forms import Forms
 
 
 class Conditions:
-    """The conditions of one block; the products that depend on neither multipliers nor L are kept."""
+    """The conditions of a dense block, or of some frequencies of another one; the products that depend on
+    neither multipliers nor L are kept."""
 
-    def __init__(self, block: Equilibrium) -> None:
-        W, U, G = block.W.numpy(), block.U.numpy(), block.G.numpy()
-        self.n = block.n
-        self.W = W
-        self.GG = mirrored(Ball(G.T) @ Ball(G))
-        self.UU = mirrored(Ball(U) @ Ball(U.T))
+    def __init__(self, of: Equilibrium | Forms) -> None:
+        of = of if isinstance(of, Forms) else Forms.dense(of)
+        self.of, self.n = of, of.n
+        self.GG = mirrored(of.G.T @ of.G)
+        self.UU = mirrored(of.U @ of.U.T)
+
+    @property
+    def order(self) -> int:
+        """The number of rows of the matrices."""
+        return self.of.W.shape[-1]
 
     def well_posed(self, gam: np.ndarray, mu: float = 0.0) -> Ball:
         """2Γ − ΓW − WᵀΓ − 2μΓ, the matrix of (3) with monotonicity margin μ ≥ 0 in the Γ metric."""
         if not 0.0 <= mu < np.inf:
             raise InputError(f"μ = {mu}: a monotonicity margin is nonnegative and finite")
-        matrix = self._multiplied(_positive("gam", gam, self.n))
+        gam = self.of.spread(_positive("gam", gam, self.n))
+        matrix = self._multiplied(gam)
         if mu:
             matrix = matrix - _diagonal(Ball(2.0 * gam) * mu)
         return mirrored(matrix)
@@ -41,13 +52,13 @@ class Conditions:
         """2Λ − ΛW − WᵀΛ − GᵀG/L − ΛUUᵀΛ/L, the matrix of (4) and (10)."""
         if not 0.0 < lip < np.inf:
             raise InputError(f"L = {lip}: a Lipschitz bound is positive and finite")
-        lam = _positive("lam", lam, self.n)
+        lam = self.of.spread(_positive("lam", lam, self.n))
         lam_UU_lam = (Ball(lam[:, None]) * self.UU) * Ball(lam[None, :])
         return mirrored(self._multiplied(lam) - (self.GG + lam_UU_lam) / lip)
 
     def _multiplied(self, lam: np.ndarray) -> Ball:
         """2Λ − ΛW − WᵀΛ."""
-        lam_W = Ball(lam[:, None]) * Ball(self.W)
+        lam_W = Ball(lam[:, None]) * self.of.W
         return _diagonal(Ball(2.0 * lam)) - (lam_W + lam_W.T)
 
 

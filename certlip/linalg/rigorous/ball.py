@@ -2,7 +2,7 @@
 
 A `Ball` (m, r) stands for every real array X with |X − m| ≤ r entrywise; an operation on balls
 gives a ball that holds the exact result for every choice of the operands. Formulas over balls read
-like the mathematics and cannot forget a rounding.
+like the mathematics and cannot forget a rounding. Axes before the last two count a batch of matrices.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ class Ball:
 
     @property
     def T(self) -> Ball:
-        return Ball(self.mid.T, None if self.rad is None else self.rad.T)
+        """The transpose of a matrix, or of every matrix of a batch."""
+        return Ball(
+            self.mid.swapaxes(-1, -2), None if self.rad is None else self.rad.swapaxes(-1, -2)
+        )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -136,18 +139,18 @@ def magnitude(ball: Ball) -> np.ndarray:
 
 
 def mirrored(ball: Ball) -> Ball:
-    """A ball around a matrix known to be symmetric, made so from its lower triangle."""
+    """A ball around matrices known to be symmetric, made so from their lower triangles."""
 
     def mirror(a: np.ndarray) -> np.ndarray:
         lower = np.tril(a)
-        return lower + np.tril(a, -1).T
+        return lower + np.tril(a, -1).swapaxes(-1, -2)
 
     return Ball(mirror(ball.mid), None if ball.rad is None else mirror(ball.rad))
 
 
-def norm2_of_radius(rad: np.ndarray | None) -> float:
-    """r ≥ ‖R‖₂ for a symmetric nonnegative R: its largest row sum, rounded up."""
-    return 0.0 if rad is None else float(np.max(sum_up(rad)))
+def norm2_of_radius(rad: np.ndarray | None) -> float | np.ndarray:
+    """r ≥ ‖R‖₂ for each symmetric nonnegative R: its largest row sum, rounded up."""
+    return 0.0 if rad is None else np.max(sum_up(rad), axis=-1)
 
 
 def _ball(mid: np.ndarray, rad: np.ndarray) -> Ball:

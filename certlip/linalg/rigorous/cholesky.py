@@ -23,7 +23,7 @@ def is_positive_definite(ball: Ball, *, slack: float = 1.0) -> bool:
     """True only if every symmetric matrix in the ball is positive definite. False says nothing.
 
     Args:
-        ball: (n, n), midpoint and radius exactly symmetric.
+        ball: (…, n, n), midpoint and radius exactly symmetric; of a batch every matrix is proven.
         slack: Factor ≥ 1 on every allowance for rounding. A producer that proves with slack 2
             leaves room for a checker that rounds in another order.
 
@@ -33,40 +33,49 @@ def is_positive_definite(ball: Ball, *, slack: float = 1.0) -> bool:
     if not 1.0 <= slack < math.inf:
         raise ValueError(f"slack = {slack}: expected a finite number ≥ 1")
     S, R = ball.mid, ball.radius()
-    if S.ndim != 2 or S.shape[0] != S.shape[1]:
+    if S.ndim < 2 or S.shape[-1] != S.shape[-2]:
         raise ValueError(f"a matrix of shape {S.shape}: expected a square one")
-    n = S.shape[0]
-    if n == 0:
+    if S.size == 0:
         return True
     if not (np.isfinite(S).all() and np.isfinite(R).all() and (R >= 0.0).all()):
         return False
-    if not (np.array_equal(S, S.T) and np.array_equal(R, R.T) and (np.diag(S) > 0.0).all()):
+    if not (_symmetric(S) and _symmetric(R) and (_diagonal(S) > 0.0).all()):
         return False
     # either proof is enough: balancing keeps small multipliers from being lost to the trace in c, but
     # blows up errors that a tiny diagonal entry shares with a nearly singular remainder
     return _shifted_cholesky(*_balanced(S, R), slack) or _shifted_cholesky(S, R, slack)
 
 
+def _symmetric(A: np.ndarray) -> bool:
+    return np.array_equal(A, A.swapaxes(-1, -2))
+
+
+def _diagonal(A: np.ndarray) -> np.ndarray:
+    """The diagonal of each matrix, (…, n)."""
+    return np.diagonal(A, axis1=-2, axis2=-1)
+
+
 def _shifted_cholesky(S: np.ndarray, R: np.ndarray, slack: float) -> bool:
-    """Whether Cholesky of S̃ ends with a finite factor with positive diagonal."""
-    n = S.shape[0]
-    diagonal = np.diag(S)
+    """Whether Cholesky of each S̃ ends with a finite factor with positive diagonal."""
+    n = S.shape[-1]
+    diagonal = _diagonal(S)
     if not (np.isfinite(S).all() and np.isfinite(R).all() and (diagonal > 0.0).all()):
         return False
     k = n + 3
-    trace = float(sum_up(diagonal))
+    trace = sum_up(diagonal)
     relative = math.nextafter(k * U / math.nextafter(1.0 - 2 * k * U, 0.0), math.inf)
-    underflow = 16.0 * n * (n + 2.0 + float(diagonal.max())) * TINY
-    c = math.nextafter(relative * trace, math.inf) + underflow
-    shift = slack * math.nextafter(math.nextafter(c, math.inf) + norm2_of_radius(R), math.inf)
+    underflow = 16.0 * n * (n + 2.0 + diagonal.max(axis=-1)) * TINY
+    c = np.nextafter(relative * trace, np.inf) + underflow
+    shift = slack * np.nextafter(np.nextafter(c, np.inf) + norm2_of_radius(R), np.inf)
     shifted = S.copy()
-    shifted[np.diag_indices(n)] = down(diagonal - math.nextafter(shift, math.inf))
+    i = np.arange(n)
+    shifted[..., i, i] = down(diagonal - np.nextafter(shift, np.inf)[..., None])
     try:
         factor = np.linalg.cholesky(shifted)
     except np.linalg.LinAlgError:
         return False
     # NumPy's Cholesky completes on NaN and on Inf: completion alone proves nothing
-    return bool(np.isfinite(factor).all() and (np.diag(factor) > 0.0).all())
+    return bool(np.isfinite(factor).all() and (_diagonal(factor) > 0.0).all())
 
 
 def _balanced(S: np.ndarray, R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -74,9 +83,9 @@ def _balanced(S: np.ndarray, R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Multipliers of very different size would otherwise lose the small ones to the trace in c.
     """
-    exponent = np.clip(-np.round(np.log2(np.diag(S)) / 2.0), -400.0, 400.0)
+    exponent = np.clip(-np.round(np.log2(_diagonal(S)) / 2.0), -400.0, 400.0)
     D = np.ldexp(1.0, exponent.astype(np.int32))  # exact, as exp2 need not be
-    scale = D[:, None] * D[None, :]
+    scale = D[..., :, None] * D[..., None, :]
     # exact unless a product is subnormal: TINY covers that
     return S * scale, up(R * scale) + TINY
 
@@ -85,13 +94,16 @@ def _balanced(S: np.ndarray, R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def negative_direction(ball: Ball) -> tuple[np.ndarray, float] | None:
     """A vector x and a proven upper bound of xᵀXx < 0 for every X in the ball: refutes X ⪰ 0.
 
-    `None` if none was found, which says nothing.
+    Of a batch (…, n, n) the matrix with the smallest eigenvalue is tried. `None` if none was found, which
+    says nothing.
     """
-    S = ball.mid
-    if S.size == 0 or not np.isfinite(S).all():
+    if ball.mid.size == 0 or not np.isfinite(ball.mid).all():
         return None
     try:
-        _, vectors = np.linalg.eigh(S)
+        if ball.mid.ndim > 2:
+            ball = ball.reshape(-1, *ball.shape[-2:])
+            ball = ball[int(np.linalg.eigvalsh(ball.mid)[:, 0].argmin())]
+        _, vectors = np.linalg.eigh(ball.mid)
     except np.linalg.LinAlgError:
         return None
     x = vectors[:, 0]

@@ -21,17 +21,17 @@ LARGEST_GRAM = 8192  # above this order only the row-and-column-sum bound is tri
 
 
 def spectral_norm(A: np.ndarray | Ball, *, slack: float = 1.0) -> UpperBound:
-    """Proven upper bound of max ‖X‖₂ over the ball A (m, n).
+    """Proven upper bound of max ‖X‖₂ over the ball A (…, m, n).
 
     Args:
-        A: Matrix, exact or with radius; finite.
+        A: Matrix, exact or with radius; finite. Of a batch of matrices, the bound holds for every one.
         slack: Factor ≥ 1 on every allowance for rounding.
 
     Raises:
         ValueError: not a matrix, an entry is not finite, or no double bounds the norm.
     """
     ball = as_ball(A)
-    if ball.mid.ndim != 2:
+    if ball.mid.ndim < 2:
         raise ValueError(f"spectral norm of an array of shape {ball.shape}: expected a matrix")
     size = magnitude(ball)
     if not np.isfinite(size).all():
@@ -46,17 +46,22 @@ def spectral_norm(A: np.ndarray | Ball, *, slack: float = 1.0) -> UpperBound:
 
 def _scaled_norm(ball: Ball, slack: float) -> float:
     size = magnitude(ball)
-    product = UpperBound(_largest_sum(size, axis=1)) * UpperBound(_largest_sum(size, axis=0))
-    best = min(_sqrt_up(product.value), float(norm_up(size.ravel())))
-    if min(ball.shape) > LARGEST_GRAM:
+    product = UpperBound(_largest_sum(size, axis=-1)) * UpperBound(_largest_sum(size, axis=-2))
+    best = min(_sqrt_up(product.value), _frobenius(size))
+    if min(ball.shape[-2:]) > LARGEST_GRAM:
         return best
     # ‖X‖ ≤ ‖mid‖ + ‖R‖_F
-    extra = 0.0 if ball.rad is None else float(norm_up(ball.rad.ravel()))
-    mid = ball.mid if ball.mid.shape[0] <= ball.mid.shape[1] else ball.mid.T
+    extra = 0.0 if ball.rad is None else _frobenius(ball.rad)
+    mid = ball.mid if ball.shape[-2] <= ball.shape[-1] else ball.mid.swapaxes(-1, -2)
     tau = _gram_bound(mid, slack)
     if tau is not None:
         best = min(best, math.nextafter(tau + extra, math.inf) if extra else tau)
     return best
+
+
+def _frobenius(size: np.ndarray) -> float:
+    """Upper bound of the largest Frobenius norm of the matrices."""
+    return float(norm_up(size.reshape(-1, size.shape[-2] * size.shape[-1])).max())
 
 
 def _times_power(ball: Ball, exponent: int) -> Ball:
@@ -91,15 +96,15 @@ def _sqrt_up(x: float) -> float:
 
 
 def _gram_bound(A: np.ndarray, slack: float) -> float | None:
-    """The smallest τ of a short ladder with τ²I − AAᵀ ≻ 0 proven, for A (m, n), m ≤ n."""
+    """The smallest τ of a short ladder with τ²I − AAᵀ ≻ 0 proven, for A (…, m, n), m ≤ n."""
     try:
-        guess = float(np.linalg.norm(A, 2))
+        guess = float(np.linalg.svd(A, compute_uv=False).max())
     except np.linalg.LinAlgError:
         return None
     if not 0.0 < guess < math.inf:
         return None
-    gram = mirrored(Ball(A) @ Ball(A.T))
-    eye = np.eye(A.shape[0])
+    gram = mirrored(Ball(A) @ Ball(A).T)
+    eye = np.eye(A.shape[-2])
     for exponent in range(-15, -2):
         tau = guess * (1.0 + 10.0**exponent)
         square = math.nextafter(tau * tau, 0.0)

@@ -9,22 +9,22 @@ from collections.abc import Callable
 
 import numpy as np
 
-from certlip.blocks import Equilibrium
+from certlip.blocks import ConvEquilibrium, Equilibrium
 from certlip.errors import InconclusiveError, InputError
 from certlip.lmi.analytic.base import Multipliers as Multipliers
 from certlip.lmi.analytic.g_mondeq import g_mondeq
 from certlip.lmi.analytic.lben import lben
 from certlip.lmi.analytic.mondeq import mondeq
 
-FAMILIES: dict[str, Callable[[Equilibrium], Multipliers]] = {
+FAMILIES: dict[str, Callable[[Equilibrium | ConvEquilibrium], Multipliers]] = {
     "lben": lben,
     "mondeq": mondeq,
     "g-mondeq": g_mondeq,
 }
 
 
-def multipliers(block: Equilibrium) -> Multipliers:
-    """The family's Γ, Λ and L for this block.
+def multipliers(block: Equilibrium | ConvEquilibrium) -> Multipliers:
+    """The family's Γ, Λ and L for this block, multipliers per neuron or channel.
 
     Raises:
         InconclusiveError: the block does not say where it comes from.

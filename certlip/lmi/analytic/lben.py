@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from certlip.blocks import Equilibrium
+from certlip.blocks import ConvEquilibrium, Equilibrium
 from certlip.lmi.analytic.base import Multipliers
 
 
-def lben(block: Equilibrium) -> Multipliers:
+def lben(block: Equilibrium | ConvEquilibrium) -> Multipliers:
     """Needs `psi` (n,) and `lip` in the origin."""
     assert block.origin is not None
     with np.errstate(divide="ignore", over="ignore"):  # an infinite λ is refused by its name

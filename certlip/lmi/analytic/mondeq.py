@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from certlip.blocks import Equilibrium
+from certlip.blocks import ConvEquilibrium, Equilibrium
 from certlip.lmi.analytic.base import Multipliers
 from certlip.lmi.analytic.g_mondeq import monotone_multipliers
 
 
-def mondeq(block: Equilibrium) -> Multipliers:
+def mondeq(block: Equilibrium | ConvEquilibrium) -> Multipliers:
     """Needs `m` > 0 in the origin."""
     assert block.origin is not None
     return monotone_multipliers(block, block.origin.scalars["m"], np.ones(block.n), "mondeq")

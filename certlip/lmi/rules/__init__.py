@@ -5,11 +5,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from certlip.blocks import Activation, Affine, Block, Equilibrium, Normalize, Residual
+from certlip.blocks import (
+    Activation,
+    Affine,
+    Block,
+    ConvEquilibrium,
+    Convolution,
+    ConvResidual,
+    Equilibrium,
+    GroupSort,
+    Normalize,
+    Pooling,
+    Residual,
+    Resize,
+)
 from certlip.errors import CertlipError, InconclusiveError, UnsupportedError
 from certlip.lmi.proof import BlockProof
 from certlip.lmi.rules.equilibrium import prove_equilibrium
-from certlip.lmi.rules.explicit import prove_activation, prove_affine, prove_normalize
+from certlip.lmi.rules.explicit import (
+    prove_activation,
+    prove_affine,
+    prove_convolution,
+    prove_group_sort,
+    prove_normalize,
+    prove_pooling,
+    prove_resize,
+)
 from certlip.lmi.rules.residual import prove_residual
 
 RULES: dict[type[Block], Callable[..., BlockProof]] = {
@@ -18,6 +39,12 @@ RULES: dict[type[Block], Callable[..., BlockProof]] = {
     Activation: prove_activation,
     Residual: prove_residual,
     Equilibrium: prove_equilibrium,
+    Convolution: prove_convolution,
+    ConvResidual: prove_residual,
+    ConvEquilibrium: prove_equilibrium,
+    Pooling: prove_pooling,
+    Resize: prove_resize,
+    GroupSort: prove_group_sort,
 }
 
 
