@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from certlip.blocks import Block
+from certlip.blocks import Activation, Block, Sigma
+from certlip.blocks.activations import ActivationKind
 from certlip.errors import InputError
 
 #: Frozen multipliers are moved to the safe side by this relative amount, so that the conditions hold
@@ -23,7 +25,7 @@ class LipschitzLayer(nn.Module, ABC):
 
     @abstractmethod
     def freeze(self) -> list[Block]:
-        """The layer as float64 blocks."""
+        """The layer as float64 blocks; none if it only arranges coordinates anew."""
 
 
 def positive_sizes(layer: str, **sizes: int) -> None:
@@ -31,3 +33,48 @@ def positive_sizes(layer: str, **sizes: int) -> None:
     for name, value in sizes.items():
         if value < 1:
             raise InputError(f"{layer} layer with {name} = {value}: expected at least 1")
+
+
+def checked_activation(layer: str, activation: ActivationKind) -> ActivationKind:
+    """The activation, which every rule of certlip needs to have slopes in [0, 1].
+
+    Raises:
+        InputError: it is no activation of certlip, or has other slopes.
+    """
+    if not isinstance(activation, ActivationKind):
+        raise InputError(
+            f"{layer} layer with the activation {activation!r}: expected one of certlip.blocks"
+        )
+    low, high = activation.slopes
+    if not (low >= 0.0 and high <= 1.0):
+        raise InputError(
+            f"{layer} layer: {activation!r} has slopes in [{low}, {high}]: expected [0, 1]"
+        )
+    return activation
+
+
+def followed_by(activation: ActivationKind | None, block: Block) -> list[Block]:
+    """The block, and behind it σ on all of its outputs unless that is None."""
+    if activation is None:
+        return [block]
+    return [block, Activation(Sigma.of(activation, block.out_width))]
+
+
+def frozen_parameters(layer: str, module: nn.Module) -> dict[str, Tensor]:
+    """The module's own parameters by name, as float64 CPU tensors.
+
+    Raises:
+        InputError: an entry is not finite.
+    """
+    parameters = {
+        name: p.detach().double().cpu() for name, p in module.named_parameters(recurse=False)
+    }
+    for name, value in parameters.items():
+        require_finite(layer, name, value)
+    return parameters
+
+
+def require_finite(layer: str, name: str, value: Tensor) -> None:
+    """Raises an `InputError` unless all entries are finite."""
+    if not bool(torch.isfinite(value).all()):
+        raise InputError(f"{layer} layer: {name} has an entry that is not finite")

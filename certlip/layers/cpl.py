@@ -1,6 +1,7 @@
-"""Convex potential layers (CPL), dense.
+"""Convex potential layers (CPL), dense and convolutional.
 
-    y = x − 2 W T⁻¹ σ(Wᵀx + b),   T = ‖W‖₂² I
+    y = x − 2 W T⁻¹ σ(Wᵀx + b),         T = ‖W‖₂² I
+    y = x − 2 Kᵀ ∗ (T⁻¹ σ(K ∗ x + b)),  T = ‖K‖₂² I
 
 Why 1-Lipschitz: WᵀW ⪯ ‖W‖₂² I. Source: Meunier, Delattre, Araujo & Allauzen, ICML 2022. The norm is
 a Gram iteration, an upper bound; a power iteration would be a lower one and the layer no
@@ -12,24 +13,28 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from certlip.blocks import Block, Residual, Sigma
+from certlip.blocks import Block, ConvResidual, Residual, Sigma
 from certlip.blocks.activations import ActivationKind, ReLU
 from certlip.errors import InputError
-from certlip.layers.base import NUDGE, LipschitzLayer, positive_sizes
+from certlip.layers.base import NUDGE, LipschitzLayer, checked_activation, positive_sizes
+from certlip.layers.dominance import inverse
+from certlip.layers.image import ConvLayer
 from certlip.linalg.gram import gram_norm
+from certlip.linalg.operators.stencil import correlate, correlate_adjoint
+from certlip.linalg.torus import Torus
 
 
 class CPLDense(LipschitzLayer):
     """A residual layer R^d → R^d with k hidden units and one step size for all of them.
 
     Raises:
-        InputError: d or k below 1.
+        InputError: d or k below 1, or an activation with slopes outside of [0, 1].
     """
 
     def __init__(self, d: int, k: int, activation: ActivationKind | None = None) -> None:
         super().__init__()
         positive_sizes("CPL", d=d, k=k)
-        self.activation = activation or ReLU()
+        self.activation = checked_activation("CPL", activation or ReLU())
         self.weight = nn.Parameter(torch.empty(d, k))
         self.bias = nn.Parameter(torch.zeros(k))
         nn.init.xavier_normal_(self.weight)
@@ -37,10 +42,7 @@ class CPLDense(LipschitzLayer):
     def forward(self, x: Tensor) -> Tensor:
         W = self.weight
         s = self.activation.forward(x @ W + self.bias)
-        square = gram_norm(W) ** 2
-        tiny = torch.finfo(W.dtype).tiny
-        step = torch.where(square == 0, 0.0, 2.0 / square.clamp_min(tiny))  # W = 0: y = x
-        return x - step * (s @ W.T)
+        return x - 2.0 * inverse(gram_norm(W) ** 2) * (s @ W.T)  # W = 0: y = x
 
     def freeze(self) -> list[Block]:
         """One residual block.
@@ -49,11 +51,75 @@ class CPLDense(LipschitzLayer):
             InputError: ‖W‖² is no positive finite number, although W is not zero.
         """
         W, b = (p.detach().double().cpu() for p in (self.weight, self.bias))
-        k = W.shape[1]
-        square, inverse = float(gram_norm(W) ** 2), 0.0
-        if bool(W.any()):  # a NaN is not zero
-            if not torch.finfo(W.dtype).tiny <= square < float("inf"):
-                raise InputError(f"CPL layer: ‖weight‖² = {square}: expected a positive number")
-            inverse = (1.0 - NUDGE) / square
-        D = torch.full((k,), inverse, dtype=torch.float64)
-        return [Residual(W, D, b, Sigma.of(self.activation, k))]
+        D = _frozen_inverse("weight", W, gram_norm(W) ** 2)
+        return [Residual(W, D.expand_as(b).clone(), b, Sigma.of(self.activation, W.shape[1]))]
+
+
+class CPLConv(ConvLayer):
+    """A residual layer on images of c channels with k hidden channels and one step size.
+
+    Args:
+        c: Channels of input and output.
+        k: Hidden channels.
+        image: (height, width).
+        size: Taps of the kernel, (kh, kw) or one number for both.
+        padding: `circular` or `zero`.
+        activation: σ, with slopes in [0, 1]; ReLU by default.
+
+    Raises:
+        InputError: a size below 1, a kernel larger than the image, another padding or activation.
+    """
+
+    def __init__(
+        self,
+        c: int,
+        k: int,
+        image: tuple[int, int],
+        *,
+        size: int | tuple[int, int] = 3,
+        padding: str = "circular",
+        activation: ActivationKind | None = None,
+    ) -> None:
+        positive_sizes("CPL", c=c, k=k)
+        super().__init__("CPL", k, c, image, size, padding)
+        self.activation = checked_activation("CPL", activation or ReLU())
+        self.bias = nn.Parameter(torch.zeros(k))
+
+    def forward(self, x: Tensor) -> Tensor:
+        K = self.kernel
+        step = 2.0 * inverse(convolution_norm(K, self.torus, self.padding) ** 2)
+        s = self.activation.forward(correlate(x, K, self.padding) + self.bias[:, None, None])
+        return x - correlate_adjoint(s, step * K, self.padding)
+
+    def freeze(self) -> list[Block]:
+        """One residual block.
+
+        Raises:
+            InputError: ‖K‖² is no positive finite number, although K is not zero.
+        """
+        K, b = (p.detach().double().cpu() for p in (self.kernel, self.bias))
+        D = _frozen_inverse("kernel", K, convolution_norm(K, self.torus, self.padding) ** 2)
+        sigma = self.sigma(self.activation, K.shape[0])
+        D = D.expand_as(b).clone()
+        return [ConvResidual(K, D, b, sigma, **self.geometry, padding=self.padding)]
+
+
+def convolution_norm(K: Tensor, torus: Torus, padding: str) -> Tensor:
+    """Upper bound of the norm of x ↦ K ∗ x for images on the torus, a scalar.
+
+    With zero padding the convolution is a part of the one on a torus that is longer by what the kernel
+    reaches out of the image; on the torus of the image itself the norm may be smaller.
+    """
+    if padding == "zero":
+        kh, kw = K.shape[2:]
+        torus = Torus(torus.height + kh // 2, torus.width + kw // 2)
+    return gram_norm(torus.spectrum(K)).amax()
+
+
+def _frozen_inverse(name: str, weight: Tensor, square: Tensor) -> Tensor:
+    """1/‖·‖², nudged down; 0 for zero weights."""
+    if not bool(weight.any()):  # a NaN is not zero
+        return torch.zeros_like(square)
+    if not torch.finfo(square.dtype).tiny <= float(square) < float("inf"):
+        raise InputError(f"CPL layer: ‖{name}‖² = {float(square)}: expected a positive number")
+    return (1.0 - NUDGE) / square

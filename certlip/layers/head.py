@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from certlip.blocks import Affine, Block
-from certlip.layers.base import LipschitzLayer, positive_sizes
+from certlip.layers.base import LipschitzLayer, frozen_parameters, positive_sizes
 
 
 class NormalizedHead(LipschitzLayer):
@@ -34,7 +34,7 @@ class NormalizedHead(LipschitzLayer):
         return x @ unit_rows(self.weight).T + self.bias
 
     def freeze(self) -> list[Block]:
-        W, b = (p.detach().double().cpu() for p in (self.weight, self.bias))
+        W, b = frozen_parameters("normalized head", self).values()
         return [Affine(unit_rows(W), b)]
 
 

@@ -1,25 +1,43 @@
-"""SDP-based Lipschitz layers (SLL), dense.
+"""SDP-based Lipschitz layers (SLL), dense and convolutional.
 
     y = x − 2 W T⁻¹ σ(Wᵀx + b),   T = diag(Σ_j |WᵀW|_ij q_j/q_i),  q > 0                      (9)
+    y = x − 2 Kᵀ ∗ (T⁻¹ σ(K ∗ x + b)),  the same with the autocorrelation of K for WᵀW
 
-Why 1-Lipschitz: T − WᵀW is diagonally dominant after scaling by q, so WᵀW ⪯ T.
-Source: Araujo, Havens, Delattre, Allauzen & Hu, ICLR 2023; equation number of Havens et al., 2023.
+Why 1-Lipschitz: WᵀW ⪯ T (`layers.dominance`), for circular and zero padding alike when Kᵀ is the exact
+adjoint. Source: Araujo, Havens, Delattre, Allauzen & Hu, ICLR 2023; equation number of Havens et al.,
+2023.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
-from certlip.blocks import Block, Residual, Sigma
+from certlip.blocks import Block, ConvResidual, Residual, Sigma
 from certlip.blocks.activations import ActivationKind, ReLU
-from certlip.errors import InputError
-from certlip.layers.base import NUDGE, LipschitzLayer
+from certlip.layers.base import (
+    NUDGE,
+    LipschitzLayer,
+    checked_activation,
+    frozen_parameters,
+    positive_sizes,
+    require_finite,
+)
+from certlip.layers.dominance import correlation_sums, gram_sums, inverse
+from certlip.layers.image import ConvLayer
+from certlip.linalg.operators.stencil import correlate, correlate_adjoint
 
 
 def sll_scaling(W: Tensor, q: Tensor) -> Tensor:
     """The diagonal of T of (9), (k,), for W (d, k) and q (k,) > 0."""
-    return (W.T @ W).abs() @ q / q
+    return gram_sums(W, q) / q
+
+
+def sll_conv_scaling(K: Tensor, q: Tensor) -> Tensor:
+    """The diagonal of T per channel, (k,), for a kernel K (k, c, kh, kw) and q (k,) > 0."""
+    return correlation_sums(K, q) / q
 
 
 class SLLDense(LipschitzLayer):
@@ -31,14 +49,13 @@ class SLLDense(LipschitzLayer):
         activation: σ, with slopes in [0, 1]; ReLU by default.
 
     Raises:
-        InputError: d or k below 1.
+        InputError: d or k below 1, or another activation.
     """
 
     def __init__(self, d: int, k: int, activation: ActivationKind | None = None) -> None:
         super().__init__()
-        if d < 1 or k < 1:
-            raise InputError(f"SLL layer of width {d} with {k} hidden units: expected at least 1")
-        self.activation = activation or ReLU()
+        positive_sizes("SLL", d=d, k=k)
+        self.activation = checked_activation("SLL", activation or ReLU())
         self.weight = nn.Parameter(torch.empty(d, k))
         self.bias = nn.Parameter(torch.zeros(k))
         self.log_q = nn.Parameter(torch.zeros(k))  # q = exp(log_q) > 0, unconstrained
@@ -46,8 +63,7 @@ class SLLDense(LipschitzLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         W = self.weight
-        T = sll_scaling(W, self.log_q.exp())
-        D = torch.where(T > 0, 1.0 / T.clamp_min(torch.finfo(T.dtype).tiny), 0.0)
+        D = inverse(sll_scaling(W, self.log_q.exp()))
         s = self.activation.forward(x @ W + self.bias)
         return x - 2.0 * (s * D) @ W.T
 
@@ -58,14 +74,71 @@ class SLLDense(LipschitzLayer):
             InputError: a parameter is not finite. (With a NaN every T > 0 is false, and the layer
                 would freeze to the identity.)
         """
-        W, b, log_q = (p.detach().double().cpu() for p in (self.weight, self.bias, self.log_q))
-        T = sll_scaling(W, (log_q - log_q.max()).exp())  # (9) depends on ratios of q only
-        for name, value in (("weight", W), ("bias", b), ("log_q", log_q), ("T", T)):
-            if not bool(torch.isfinite(value).all()):
-                raise InputError(f"SLL layer: {name} has an entry that is not finite")
-        acts = T > 0  # a zero column of W never acts: it has no T⁻¹ and is dropped
-        if not bool(acts.any()):
-            acts[0] = True  # keep one, with D = 0, rather than an empty block
-        D = torch.where(T > 0, (1.0 - NUDGE) / T.clamp_min(torch.finfo(T.dtype).tiny), 0.0)
+        W, b, log_q = frozen_parameters("SLL", self).values()
+        D, acts = _multipliers(W, log_q, sll_scaling)
         sigma = Sigma.of(self.activation, int(acts.sum()))
-        return [Residual(W[:, acts].contiguous(), D[acts], b[acts], sigma)]
+        return [Residual(W[:, acts], D, b[acts], sigma)]
+
+
+class SLLConv(ConvLayer):
+    """A residual layer on images of c channels with k hidden channels.
+
+    Args:
+        c: Channels of input and output.
+        k: Hidden channels.
+        image: (height, width).
+        size: Taps of the kernel, (kh, kw) or one number for both.
+        padding: `circular` or `zero`.
+        activation: σ, with slopes in [0, 1]; ReLU by default.
+
+    Raises:
+        InputError: a size below 1, a kernel larger than the image, another padding or activation.
+    """
+
+    def __init__(
+        self,
+        c: int,
+        k: int,
+        image: tuple[int, int],
+        *,
+        size: int | tuple[int, int] = 3,
+        padding: str = "circular",
+        activation: ActivationKind | None = None,
+    ) -> None:
+        positive_sizes("SLL", c=c, k=k)
+        super().__init__("SLL", k, c, image, size, padding)
+        self.activation = checked_activation("SLL", activation or ReLU())
+        self.bias = nn.Parameter(torch.zeros(k))
+        self.log_q = nn.Parameter(torch.zeros(k))
+
+    def forward(self, x: Tensor) -> Tensor:
+        K = self.kernel
+        D = inverse(sll_conv_scaling(K, self.log_q.exp()))
+        s = self.activation.forward(correlate(x, K, self.padding) + self.bias[:, None, None])
+        # 2T⁻¹ goes into the kernel: it has far fewer entries than the images
+        return x - correlate_adjoint(s, (2.0 * D)[:, None, None, None] * K, self.padding)
+
+    def freeze(self) -> list[Block]:
+        """One residual block without the hidden channels whose kernel is zero.
+
+        Raises:
+            InputError: a parameter is not finite.
+        """
+        K, b, log_q = frozen_parameters("SLL", self).values()
+        D, acts = _multipliers(K, log_q, sll_conv_scaling)
+        sigma = self.sigma(self.activation, int(acts.sum()))
+        return [
+            ConvResidual(K[acts], D, b[acts], sigma, **self.geometry, padding=self.padding),
+        ]
+
+
+def _multipliers(
+    weight: Tensor, log_q: Tensor, scaling: Callable[[Tensor, Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """D = T⁻¹, nudged down, of the units that act, and which of all units (k,) these are."""
+    T = scaling(weight, (log_q - log_q.max()).exp())  # (9) depends on ratios of q only
+    require_finite("SLL", "T", T)
+    acts = T > 0  # a unit without weights never acts: it has no T⁻¹ and is dropped
+    if not bool(acts.any()):
+        acts[0] = True  # keep one, with D = 0, rather than an empty block
+    return (1.0 - NUDGE) * inverse(T)[acts], acts

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from certlip.models.base import Model as Model
+from certlip.models.image import AOLConvClassifier as AOLConvClassifier
+from certlip.models.image import CPLConvClassifier as CPLConvClassifier
+from certlip.models.image import SandwichConvClassifier as SandwichConvClassifier
+from certlip.models.image import SLLConvClassifier as SLLConvClassifier
 from certlip.models.implicit import GMonDEQClassifier as GMonDEQClassifier
 from certlip.models.implicit import LBENClassifier as LBENClassifier
 from certlip.models.implicit import MonDEQClassifier as MonDEQClassifier
+from certlip.models.named import NAMED as NAMED
 from certlip.models.residual import CPLClassifier as CPLClassifier
 from certlip.models.residual import SLLClassifier as SLLClassifier
 from certlip.models.sequential import AOLClassifier as AOLClassifier
@@ -21,4 +26,8 @@ MODELS: dict[str, Callable[..., Model]] = {
     "mondeq": MonDEQClassifier,
     "g-mondeq": GMonDEQClassifier,
     "lben": LBENClassifier,
+    "sll-conv": SLLConvClassifier,
+    "cpl-conv": CPLConvClassifier,
+    "aol-conv": AOLConvClassifier,
+    "sandwich-conv": SandwichConvClassifier,
 }

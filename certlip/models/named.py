@@ -1,0 +1,42 @@
+"""The networks of the papers by name: a row says what a published architecture is made of.
+
+Each is called with the length of the flattened input, the number of classes and the size of the image,
+and takes the sizes of its family as options. To add one: a row here, a test row.
+
+Sources. havens2023: Havens et al., NeurIPS 2023, Section 4.2, with the sizes of its reference code, where
+the layers of 8 channels have 5 hidden ones. araujo2023: Araujo et al., ICLR 2023, with the sizes, the zero
+padding and the 5 hidden channels of its reference code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from certlip.models.base import Model
+from certlip.models.image import SLLConvClassifier
+
+
+def _araujo2023(channels: int, conv_depth: int, dense_depth: int) -> Callable[..., Model]:
+    return partial(
+        SLLConvClassifier,
+        channels=channels,
+        inner=5,
+        conv_depth=conv_depth,
+        pool=4,
+        hidden=2048,
+        dense_depth=dense_depth,
+        zero_padding=1,
+        normalized_head=1,
+    )
+
+
+NAMED: dict[str, Callable[..., Model]] = {
+    "havens2023-sll": partial(
+        SLLConvClassifier, channels=8, inner=5, conv_depth=4, pool=4, hidden=512, dense_depth=2
+    ),
+    "araujo2023-small": _araujo2023(channels=45, conv_depth=20, dense_depth=7),
+    "araujo2023-medium": _araujo2023(channels=60, conv_depth=30, dense_depth=10),
+    "araujo2023-large": _araujo2023(channels=90, conv_depth=50, dense_depth=10),
+    "araujo2023-xlarge": _araujo2023(channels=120, conv_depth=70, dense_depth=15),
+}
