@@ -1,4 +1,4 @@
-"""Monotone equilibrium layers, dense: MonDEQ (5) and its generalization G-MonDEQ (6).
+"""Monotone equilibrium layers: MonDEQ (5) and its generalization G-MonDEQ (6), dense or on a torus.
 
     z = σ(Wz + Ux + b_z),  y = Gz + b_y,   W = I − Φ(AᵀA + Bᵀ − B + mI),   Φ = diag(exp(d)) ≻ 0          (6)
 
@@ -11,29 +11,33 @@ Kolter, ICLR 2021.
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from torch import Tensor, nn
 
-from certlip.blocks import Equilibrium, Origin, Sigma
+from certlip.blocks import Origin, Sigma
 from certlip.blocks.activations import ActivationKind, ReLU
+from certlip.equilibrium.base import ImplicitLayer, Maps
+from certlip.equilibrium.lben import check_sigma
 from certlip.errors import InputError
 from certlip.linalg.gram import gram_norm
-from certlip.solvers import Solution, equilibrium, solver_for
+from certlip.linalg.structure import structure_on
+from certlip.linalg.torus import Torus
 
 
-class MonDEQ(nn.Module):
-    """A trainable monotone equilibrium layer R^d → R^q with n states.
+class MonDEQ(ImplicitLayer):
+    """A trainable monotone equilibrium layer R^d → R^q with n states; on a torus d, n, q are channels.
 
     Args:
         d, n, q: Widths of input, state and output; q None means G = I (q = n, not trained).
         m: Strong monotonicity, > 0.
         lip: Prescribed Lipschitz bound in units of y per unit of x, or None to leave U free.
         generalized: Whether Φ is trained (G-MonDEQ) or the identity (MonDEQ).
+        torus: The image for circular convolutions, None for a dense layer.
+        kernel: Side of the kernels A, B and U on a torus; G is 1 × 1 there.
 
     Raises:
-        InputError: a width below 1, m ≤ 0 or lip ≤ 0.
+        InputError: a width below 1, m ≤ 0 or lip ≤ 0, a kernel larger than the image, an activation with
+            slopes outside of [0, 1].
     """
 
     def __init__(
@@ -46,6 +50,8 @@ class MonDEQ(nn.Module):
         lip: float | None = None,
         generalized: bool = False,
         activation: ActivationKind | None = None,
+        torus: Torus | None = None,
+        kernel: int = 3,
     ) -> None:
         super().__init__()
         if d < 1 or n < 1 or (q is not None and q < 1):
@@ -54,50 +60,61 @@ class MonDEQ(nn.Module):
             raise InputError(f"MonDEQ with m = {m}: expected a positive finite number")
         if lip is not None and not 0.0 < lip < float("inf"):
             raise InputError(f"MonDEQ with L = {lip}: expected a positive finite number")
+        if torus is not None and not 1 <= kernel <= min(torus.height, torus.width):
+            raise InputError(
+                f"MonDEQ with kernels of {kernel}×{kernel} taps: expected 1 to the "
+                f"{torus.height}×{torus.width} pixels of the image"
+            )
         self.m, self.lip = float(m), lip
-        self.activation = activation or ReLU()
-        self.A, self.B = (nn.Parameter(torch.randn(n, n) / n) for _ in range(2))
-        self.U = nn.Parameter(torch.randn(n, d) / d**0.5)
-        self.G = nn.Parameter(torch.randn(q, n) / n**0.5) if q is not None else None
+        self.structure = structure_on(torus)
+        taps = () if torus is None else (kernel, kernel)
+        one = () if torus is None else (1, 1)
+        self.sigma = Sigma.of(activation or ReLU(), n * self.structure.repeat)
+        check_sigma("MonDEQ", self.sigma, n * self.structure.repeat)
+        area = float(torch.Size(taps).numel())
+        self.A, self.B = (nn.Parameter(torch.randn(n, n, *taps) / (n * area)) for _ in range(2))
+        self.U = nn.Parameter(torch.randn(n, d, *taps) / (d * area) ** 0.5)
+        self.G = nn.Parameter(torch.randn(q, n, *one) / n**0.5) if q is not None else None
         self.log_phi = nn.Parameter(torch.zeros(n)) if generalized else None
         self.b_z = nn.Parameter(torch.zeros(n))
         self.b_y = nn.Parameter(torch.zeros(n if q is None else q))
-        self.last_solution: Solution | None = None
 
     def phi(self) -> Tensor:
         """The diagonal of Φ, (n,), > 0."""
         return torch.ones_like(self.b_z) if self.log_phi is None else self.log_phi.exp()
 
     def output_map(self) -> Tensor:
-        """G (q, n)."""
+        """G (q, n, …)."""
         if self.G is not None:
             return self.G
-        return torch.eye(self.b_z.shape[0], dtype=self.b_z.dtype, device=self.b_z.device)
+        eye = torch.eye(self.b_z.shape[0], dtype=self.b_z.dtype, device=self.b_z.device)
+        return eye.reshape(*eye.shape, *[1] * (self.structure.ndim - 2))
 
-    def maps(self) -> tuple[Tensor, Tensor, Tensor]:
-        """W (n, n), U (n, d), G (q, n) as they act."""
+    def maps(self) -> Maps:
         phi, G = self.phi(), self.output_map()
         eye = torch.eye(phi.shape[0], dtype=phi.dtype, device=phi.device)
-        W = eye - phi[:, None] * (self.A.T @ self.A + self.B.T - self.B + self.m * eye)
+        A, B = self.structure.blocks(self.A), self.structure.blocks(self.B)
+        W = eye - phi[:, None] * (A.mH @ A + B.mH - B + self.m * eye)
         U = self.U
         if self.lip is not None:
-            size = gram_norm(U / phi[:, None]) * gram_norm(G)
+            inverse = (1.0 / phi)[:, None]
+            size = self._norm(inverse * self.structure.blocks(U)) * self._norm(
+                self.structure.blocks(G)
+            )
             allowed = self.m * self.lip
             U = U * (allowed / size.clamp_min(allowed))
-        return W, U, G
+        return Maps(W, U, G)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """y (batch, q) for x (batch, d); `last_solution` tells how the equilibrium was reached."""
-        W, U, G = self.maps()
-        solver = solver_for(W.detach(), Sigma.of(self.activation, W.shape[0]))
-        z, self.last_solution = equilibrium(W, x @ U.T + self.b_z, solver)
-        return z @ G.T + self.b_y
+    @staticmethod
+    def _norm(blocks: Tensor) -> Tensor:
+        """An upper bound of the norm: that of the largest block."""
+        return gram_norm(blocks).amax()
 
-    def freeze(self) -> Equilibrium:
-        """The layer as a float64 block that remembers m and Φ for its analytic multipliers."""
-        twin = copy.deepcopy(self).double().cpu()
-        with torch.no_grad():
-            W, U, G = twin.maps()
-            origin = Origin("g-mondeq", {"m": self.m}, {"phi": twin.phi().clone()})
-        b_z, b_y = twin.b_z.detach(), twin.b_y.detach()
-        return Equilibrium(W, U, G, b_z, b_y, Sigma.of(self.activation, W.shape[0]), origin)
+    def metric(self) -> Tensor:
+        return 1.0 / self.phi()
+
+    def origin(self) -> Origin:
+        return Origin("g-mondeq", {"m": self.m}, {"phi": self.phi().detach().clone()})
+
+    def reach(self) -> tuple[Tensor, ...]:
+        return self.A, self.B

@@ -15,11 +15,11 @@ from torch import Tensor
 
 def gram_norm(W: Tensor, steps: int = 10) -> Tensor:
     """Upper bound of ‖W‖₂ for W (…, m, k), of shape (…); within a factor k^{1/2^{steps+2}}."""
-    W = W if W.shape[-2] >= W.shape[-1] else W.mT
+    W = W if W.shape[-2] >= W.shape[-1] else W.mH
     tiny = torch.finfo(W.dtype).tiny
     size = W.norm(dim=(-2, -1)).clamp_min(tiny)
     G = W / size[..., None, None]
-    G = G.mT @ G
+    G = G.mH @ G
     log_norm = size.log()  # of what has been divided out, at the scale of ‖W‖
     power = 2.0
     for _ in range(steps):

@@ -78,12 +78,16 @@ class Torus:
         along = along.reshape(o * i, kh, self.width).permute(1, 2, 0).reshape(kh, -1)
         return (rows @ along).reshape(self.frequencies, o, i)
 
-    def kernel(self, spectrum: Tensor) -> Tensor:
-        """The kernel (o, i, H, W) of the size of the image that has this half spectrum."""
-        pixels = self.inverse(spectrum)  # taps in reverse: Σ_f K̂ e^{+2πi f·p/N} sits at p = −t
-        back = pixels.flip(0, 1).roll((1, 1), (0, 1))
-        shift = anchor(self.height), anchor(self.width)
-        return back.roll(shift, (0, 1)).permute(2, 3, 0, 1)
+    def kernel(self, spectrum: Tensor, kh: int | None = None, kw: int | None = None) -> Tensor:
+        """The kernel (o, i, kh, kw) with this half spectrum, of the size of the image unless given.
+
+        A smaller one is what is left when all further taps are left out.
+        """
+        kh, kw = kh or self.height, kw or self.width
+        taps = self.inverse(spectrum).permute(2, 3, 0, 1)  # tap t at pixel −t
+        rows = (anchor(kh) - torch.arange(kh, device=taps.device)) % self.height
+        columns = (anchor(kw) - torch.arange(kw, device=taps.device)) % self.width
+        return taps[:, :, rows[:, None], columns]
 
 
 def anchor(k: int) -> int:

@@ -14,14 +14,15 @@ from torch import Tensor
 
 from certlip.blocks.activations import Sigma
 from certlip.errors import InputError
-from certlip.solvers.base import EquilibriumSolver, Solution
+from certlip.linalg.operators import Operator
+from certlip.solvers.iterative import IterativeSolver, State
 from certlip.solvers.peaceman_rachford import PeacemanRachford
 
 RIDGE = 1e-12  # relative regularization of the small least-squares problems
 GROWTH = 2.0  # a residual that grew by more than this starts the history anew
 
 
-class Anderson(EquilibriumSolver):
+class Anderson(IterativeSolver):
     """Peaceman–Rachford with `memory` differences of history per sample.
 
     Raises:
@@ -32,61 +33,71 @@ class Anderson(EquilibriumSolver):
 
     def __init__(
         self,
-        W: Tensor,
+        W: Tensor | Operator,
         sigma: Sigma,
         *,
         alpha: float | None = None,
+        metric: Tensor | None = None,
         memory: int = 5,
         tol: float | None = None,
+        atol: float | None = None,
         max_iter: int = 1000,
+        compact: bool = True,
     ) -> None:
-        super().__init__(W, sigma, tol=tol, max_iter=max_iter)
+        super().__init__(W, sigma, tol=tol, atol=atol, max_iter=max_iter, compact=compact)
         if memory < 1:
             raise InputError(f"Anderson memory = {memory}: expected at least 1")
         self.memory = memory
-        self.plain = PeacemanRachford(W, sigma, alpha=alpha, tol=tol)
+        self.plain = PeacemanRachford(W, sigma, alpha=alpha, metric=metric, tol=tol, atol=atol)
 
-    def solve(self, c: Tensor, z0: Tensor | None = None) -> Solution:
-        pr = self.plain
-        z = torch.zeros_like(c) if z0 is None else z0
-        u = pr.start(z, c)
-        drive = pr.drive(c)
-        reached, residual = z, self.residual(z, c)
-        done, iteration = self.accepts(z, residual), 0
-        changes_u: list[Tensor] = []
-        changes_f: list[Tensor] = []
-        last: tuple[Tensor, Tensor] | None = None
-        while not bool(done.all()) and iteration < self.max_iter:
-            new = pr.step(u, z, drive)
-            f = new - u
-            if last is not None:
-                changes_u.append(new - last[0])
-                changes_f.append(f - last[1])
-                del changes_u[: -self.memory], changes_f[: -self.memory]
-            last = (new, f)
-            u = new if not changes_f else new - _correction(changes_u, changes_f, f)
-            z = self.sigma.prox(u, pr.alpha)
-            iteration += 1
-            now = self.residual(z, c)
-            bad = ~(now <= GROWTH * residual) & ~done
-            if bool(bad.any()):  # the plain step for these rows, and no history
-                u = torch.where(bad[:, None], new, u)
-                z = self.sigma.prox(u, pr.alpha)
-                now = self.residual(z, c)
-                for change in (*changes_u, *changes_f):
-                    change[bad] = 0.0
-            reached = torch.where(done[:, None], reached, z)
-            residual = torch.where(done, residual, now)
-            done = self.accepts(reached, residual)
-        return Solution(reached, residual, iteration, bool(done.all()))
+    def begin(self, z: Tensor, c: Tensor) -> State:
+        residual = self.residual(z, c)
+        return {**self.plain.begin(z, c), "residual": residual, "size": z.norm(dim=-1)}
+
+    def advance(self, state: State) -> State:
+        pr, u, c = self.plain, state["u"], state["c"]
+        new = pr.transport(state["z"], u, state["drive"])
+        f = new - u
+        history = self._history(state, new, f)
+        u = new
+        if history:
+            u = new - _correction(history["dU"], history["dF"], f)
+        z = self.sigma.prox(u, pr.step)
+        residual = self.residual(z, c)
+        bad = ~(residual <= GROWTH * state["residual"])
+        if bool(bad.any()):  # the plain step for these rows, and no history
+            u = torch.where(bad[:, None], new, u)
+            z = self.sigma.prox(u, pr.step)
+            residual = self.residual(z, c)
+            keep = (~bad)[:, None, None]
+            history = {key: torch.where(keep, change, 0.0) for key, change in history.items()}
+        now = {"z": z, "u": u, "residual": residual, "size": z.norm(dim=-1), "new": new, "f": f}
+        return {**state, **history, **now}
+
+    def measured(self, state: State) -> tuple[Tensor, Tensor]:
+        return state["residual"], state["size"]
+
+    def point(self, state: State) -> Tensor:
+        return state["z"]
 
     def adjoint(self, J: Tensor, g: Tensor) -> Tensor:
         return self.plain.adjoint(J, g)
 
+    def _history(self, state: State, new: Tensor, f: Tensor) -> State:
+        """The last differences (rows, n, ≤ memory), with those of the last step."""
+        if "new" not in state:
+            return {}
+        changes = {"dU": new - state["new"], "dF": f - state["f"]}
+        return {
+            key: torch.cat([*([state[key]] if key in state else []), change[..., None]], dim=-1)[
+                ..., -self.memory :
+            ]
+            for key, change in changes.items()
+        }
 
-def _correction(changes_u: list[Tensor], changes_f: list[Tensor], f: Tensor) -> Tensor:
+
+def _correction(dU: Tensor, dF: Tensor, f: Tensor) -> Tensor:
     """ΔUγ per row, γ the least-squares solution of ΔFγ = f by regularized normal equations."""
-    dF, dU = torch.stack(changes_f, dim=-1), torch.stack(changes_u, dim=-1)
     gram = dF.mT @ dF
     size = gram.diagonal(dim1=-2, dim2=-1).amax(dim=-1).clamp_min(torch.finfo(f.dtype).tiny)
     m = gram.shape[-1]

@@ -7,23 +7,33 @@ Nothing it returns is trusted by a proof: `certify` bounds the residual of whate
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from certlip.blocks.activations import Sigma
-from certlip.errors import InconclusiveError
+from certlip.errors import InconclusiveError, InputError
+from certlip.linalg.operators import Operator, as_operator
 
 
 @dataclass(frozen=True)
 class Solution:
-    """States z (batch, n), the residuals ‖z − σ(Wz + c)‖₂ (batch,), and how they were reached."""
+    """States z (batch, n), the residuals ‖z − σ(Wz + c)‖₂ (batch,), and how they were reached.
+
+    `measure` is the residual, or how to compute it where the solver did not need it.
+    """
 
     z: Tensor
-    residual: Tensor
+    measure: Tensor | Callable[[], Tensor]
     iterations: int
     converged: bool
+
+    @cached_property
+    def residual(self) -> Tensor:
+        return self.measure if isinstance(self.measure, Tensor) else self.measure()
 
     def require_converged(self) -> None:
         """Raises an `InconclusiveError` unless every row has converged."""
@@ -35,14 +45,38 @@ class Solution:
 
 
 class EquilibriumSolver(ABC):
-    """A solver for one W and σ; whatever depends on W alone is computed once, at construction."""
+    """A solver for one W and σ; whatever depends on W alone is computed once, at construction.
+
+    Args:
+        W: A square matrix or operator.
+        sigma: The activation per coordinate.
+        tol: Relative tolerance: a row has converged when ‖z − σ(Wz + c)‖ ≤ atol + tol·‖z‖; by default
+            near the dtype's own.
+        atol: Absolute tolerance; that number by default too.
+
+    Raises:
+        InputError: a tolerance that is not positive and finite, σ of another width.
+    """
 
     name: str
 
-    def __init__(self, W: Tensor, sigma: Sigma, *, tol: float | None = None, max_iter: int) -> None:
-        """`tol` bounds ‖z − σ(Wz + c)‖ relative to 1 + ‖z‖; by default near the dtype's own."""
-        self.W, self.sigma = W, sigma
-        self.tol = tol if tol is not None else (1e-11 if W.dtype == torch.float64 else 2e-6)
+    def __init__(
+        self,
+        W: Tensor | Operator,
+        sigma: Sigma,
+        *,
+        tol: float | None = None,
+        atol: float | None = None,
+        max_iter: int,
+    ) -> None:
+        self.W, self.sigma = as_operator(W), sigma
+        if sigma.width != self.W.out_width:
+            raise InputError(f"σ has {sigma.width} coordinates, W has {self.W.out_width} rows")
+        self.tol = tol if tol is not None else (1e-11 if self.W.dtype == torch.float64 else 2e-6)
+        self.atol = self.tol if atol is None else atol
+        for name, value in (("tol", self.tol), ("atol", self.atol)):
+            if not 0.0 <= value < float("inf"):
+                raise InputError(f"{name} = {value}: expected a nonnegative finite number")
         self.max_iter = max_iter
 
     @abstractmethod
@@ -59,8 +93,12 @@ class EquilibriumSolver(ABC):
 
     def residual(self, z: Tensor, c: Tensor) -> Tensor:
         """‖z − σ(Wz + c)‖₂ per row."""
-        return (z - self.sigma.forward(z @ self.W.T + c)).norm(dim=-1)
+        return (z - self.sigma.forward(self.W.apply(z) + c)).norm(dim=-1)
 
-    def accepts(self, z: Tensor, residual: Tensor) -> Tensor:
-        """Which rows have converged, (batch,) bool."""
-        return residual <= self.tol * (1.0 + z.norm(dim=-1))
+    def adjoint_residual(self, J: Tensor, g: Tensor, v: Tensor) -> Tensor:
+        """‖v − J(g + Wᵀv)‖₂ per row, zero at the solution v = Jw of the adjoint system."""
+        return (v - J * (g + self.W.adjoint(v))).norm(dim=-1)
+
+    def accepts(self, size: Tensor, residual: Tensor) -> Tensor:
+        """Which rows have converged, (batch,) bool, for states of norm `size`."""
+        return residual <= self.atol + self.tol * size

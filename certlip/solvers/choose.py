@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from certlip.blocks.activations import Sigma
+from certlip.linalg.operators import Operator, as_operator
 from certlip.linalg.triangular import strict_lower_blocks
 from certlip.solvers.base import EquilibriumSolver
 from certlip.solvers.gauss_seidel import GaussSeidel, blocks_of
@@ -12,10 +13,25 @@ from certlip.solvers.peaceman_rachford import PeacemanRachford
 from certlip.solvers.substitution import Substitution
 
 
-def solver_for(W: Tensor, sigma: Sigma, tol: float | None = None) -> EquilibriumSolver:
-    """Substitution where W is triangular in storage, sweeps where it nearly is, else splitting."""
-    if strict_lower_blocks(W.detach().cpu().numpy()) is not None:
+def solver_for(
+    W: Tensor | Operator,
+    sigma: Sigma,
+    tol: float | None = None,
+    *,
+    metric: Tensor | None = None,
+    output: Operator | None = None,
+    compact: bool = True,
+) -> EquilibriumSolver:
+    """Substitution where W is triangular in storage, sweeps where it nearly is, else splitting.
+
+    Args:
+        metric: A diagonal of (3) per unit, for the splitting.
+        output: The map G of the block, which W may share factors with.
+        compact: Whether converged rows leave the batch.
+    """
+    W = as_operator(W)
+    if strict_lower_blocks(W.pattern().cpu().numpy()) is not None:
         return Substitution(W, sigma, tol=tol)
     if blocks_of(W) is not None:
-        return GaussSeidel(W, sigma, tol=tol)
-    return PeacemanRachford(W, sigma, tol=tol)
+        return GaussSeidel(W, sigma, metric=metric, tol=tol, compact=compact)
+    return PeacemanRachford(W, sigma, metric=metric, tol=tol, compact=compact)

@@ -17,15 +17,18 @@ from torch import Tensor
 
 from certlip.blocks.activations import Sigma
 from certlip.errors import InputError
+from certlip.linalg.operators import Operator, as_operator
 from certlip.linalg.triangular import nearly_lower_blocks
-from certlip.solvers.base import EquilibriumSolver, Solution
+from certlip.solvers.base import Solution
+from certlip.solvers.iterative import IterativeSolver, State
 from certlip.solvers.peaceman_rachford import PeacemanRachford
+from certlip.solvers.sweeps import sweep_for
 
 SLOW = 0.7  # a sweep that leaves more than this share of the residual is not worth repeating
 MOST_BLOCKS = 64  # more blocks than this cost more in calls than they save in sweeps
 
 
-class GaussSeidel(EquilibriumSolver):
+class GaussSeidel(IterativeSolver):
     """Sweeps while they contract, Peaceman–Rachford from there on.
 
     Raises:
@@ -35,66 +38,83 @@ class GaussSeidel(EquilibriumSolver):
     name = "gauss-seidel"
 
     def __init__(
-        self, W: Tensor, sigma: Sigma, *, tol: float | None = None, max_iter: int = 100
+        self,
+        W: Tensor | Operator,
+        sigma: Sigma,
+        *,
+        metric: Tensor | None = None,
+        tol: float | None = None,
+        atol: float | None = None,
+        max_iter: int = 100,
+        compact: bool = True,
     ) -> None:
-        super().__init__(W, sigma, tol=tol, max_iter=max_iter)
+        super().__init__(W, sigma, tol=tol, atol=atol, max_iter=max_iter, compact=compact)
         blocks = blocks_of(W)
         if blocks is None:
             raise InputError(
-                f"W of order {W.shape[0]} is not almost block lower-triangular: "
+                f"W of order {self.W.units} is not almost block lower-triangular: "
                 "expected at most "
                 f"{MOST_BLOCKS} blocks with small diagonal and upper parts"
             )
-        self.parts = [(B, sigma.part(B.start, B.stop), W[B]) for B in blocks]
-        self.columns = [(B, W[:, B]) for B in blocks]
+        self.metric = metric
+        self.sweep = sweep_for(self.W, sigma, blocks)
 
     @cached_property
     def fallback(self) -> PeacemanRachford:
         """Made only where a sweep did not contract."""
-        return PeacemanRachford(self.W, self.sigma, tol=self.tol)
+        return PeacemanRachford(
+            self.W,
+            self.sigma,
+            metric=self.metric,
+            tol=self.tol,
+            atol=self.atol,
+            compact=self.compact,
+        )
 
-    def solve(self, c: Tensor, z0: Tensor | None = None) -> Solution:
-        z = torch.zeros_like(c) if z0 is None else z0.clone()
-        reached, residual = z.clone(), self.residual(z, c)
-        done = self.accepts(reached, residual)
-        stuck, iteration = torch.zeros_like(done), 0
-        while iteration < self.max_iter and not bool((done | stuck).all()):
-            for B, sigma, W_B in self.parts:
-                z[:, B] = sigma.forward(z @ W_B.T + c[:, B])
-            iteration += 1
-            new = self.residual(z, c)
-            # a row keeps the state at which it converged or stopped contracting, whatever the
-            # others in the batch do; the first sweep is compared with nothing
-            running = ~(done | stuck)
-            stuck |= running & (iteration > 1) & ~(new <= SLOW * residual)
-            better = running & (new < residual)
-            reached = torch.where(better[:, None], z, reached)
-            residual = torch.where(better, new, residual)
-            done = self.accepts(reached, residual)
-        if bool(done.all()):
-            return Solution(reached, residual, iteration, True)
-        rest = self.fallback.solve(c, reached)
-        return Solution(rest.z, rest.residual, iteration + rest.iterations, rest.converged)
+    def axis(self, key: str) -> int:
+        return self.sweep.row_axis.get(key, 0)
+
+    def begin(self, z: Tensor, c: Tensor) -> State:
+        return self.sweep.begin(z, c)
+
+    def advance(self, state: State) -> State:
+        self.sweep.forward(state)
+        return state
+
+    def measured(self, state: State) -> tuple[Tensor, Tensor]:
+        return self.sweep.measured(state)
+
+    def point(self, state: State) -> Tensor:
+        return self.sweep.point(state)
+
+    def gives_up(self, iteration: int, before: Tensor, now: Tensor) -> Tensor:
+        # the first sweep is compared with nothing
+        return (now > SLOW * before) | now.isnan() if iteration > 1 else now.isnan()
+
+    def rescue(self, c: Tensor, z: Tensor) -> Solution:
+        return self.fallback.solve(c, z)
 
     def adjoint(self, J: Tensor, g: Tensor) -> Tensor:
-        v = torch.zeros_like(g)
-        scale = self.tol * (1.0 + g.norm(dim=-1))
-        previous = torch.full_like(scale, torch.inf)
+        state = self.sweep.begin(torch.zeros_like(g), g)
+        state["J"] = self.sweep.begin(J, J)["c"]
+        allowed = self.atol + self.tol * g.norm(dim=-1)
+        previous = torch.full_like(allowed, torch.inf)
         for _ in range(self.max_iter):
-            for B, columns in reversed(self.columns):
-                v[:, B] = J[:, B] * (g[:, B] + v @ columns)
-            residual = (v - J * (g + v @ self.W)).norm(dim=-1)
-            if bool((residual <= scale).all()):
+            self.sweep.backward(state)
+            v = self.sweep.point(state)
+            residual = self.adjoint_residual(J, g, v)
+            if bool((residual <= allowed).all()):
                 return v
             if not bool((residual <= SLOW * previous).all()):
                 break
-            previous = torch.maximum(residual, scale)
+            previous = torch.maximum(residual, allowed)
         return self.fallback.adjoint(J, g)
 
 
-def blocks_of(W: Tensor) -> list[slice] | None:
-    """The blocks to sweep over, or None where W has no such structure."""
-    blocks = nearly_lower_blocks(W.detach().cpu().numpy())
+def blocks_of(W: Tensor | Operator) -> list[slice] | None:
+    """The blocks of units to sweep over, or None where W has no such structure."""
+    W = as_operator(W)
+    blocks = nearly_lower_blocks(W.pattern().cpu().numpy())
     if blocks is None:
         return None
-    return blocks if 1 < len(blocks) <= min(MOST_BLOCKS, W.shape[0] // 2) else None
+    return blocks if 1 < len(blocks) <= min(MOST_BLOCKS, W.units // 2) else None

@@ -6,32 +6,46 @@ import torch
 from torch import Tensor
 
 from certlip.blocks.activations import Sigma
+from certlip.linalg.operators import Operator
 from certlip.linalg.triangular import strict_lower_blocks
 from certlip.solvers.base import EquilibriumSolver, Solution
+from certlip.solvers.sweeps import sweep_for
 
 
 class Substitution(EquilibriumSolver):
-    """z_B = σ(W_{B,<B} z_{<B} + c_B), block after block (equation (14) read from top to bottom)."""
+    """z_B = σ(W_{B,<B} z_{<B} + c_B), block after block (equation (14) read from top to bottom).
+
+    Raises:
+        ValueError: W has a non-zero on or above its diagonal.
+    """
 
     name = "substitution"
 
-    def __init__(self, W: Tensor, sigma: Sigma, *, tol: float | None = None) -> None:
-        super().__init__(W, sigma, tol=tol, max_iter=1)
-        blocks = strict_lower_blocks(W.detach().cpu().numpy())
+    def __init__(
+        self,
+        W: Tensor | Operator,
+        sigma: Sigma,
+        *,
+        tol: float | None = None,
+        atol: float | None = None,
+    ) -> None:
+        super().__init__(W, sigma, tol=tol, atol=atol, max_iter=1)
+        blocks = strict_lower_blocks(self.W.pattern().cpu().numpy())
         if blocks is None:
             raise ValueError("forward substitution needs a strictly lower-triangular W")
-        self.parts = [(B, sigma.part(B.start, B.stop)) for B in blocks]
+        self.steps = len(blocks)
+        self.sweep = sweep_for(self.W, sigma, blocks)
 
     def solve(self, c: Tensor, z0: Tensor | None = None) -> Solution:
         del z0  # one pass gets there from anywhere
-        z = torch.zeros_like(c)
-        for B, sigma in self.parts:
-            z[:, B] = sigma.forward(z[:, : B.start] @ self.W[B, : B.start].T + c[:, B])
-        residual = self.residual(z, c)
-        return Solution(z, residual, len(self.parts), bool(self.accepts(z, residual).all()))
+        state = self.sweep.begin(torch.zeros_like(c), c)
+        self.sweep.forward(state)
+        z = self.sweep.point(state)
+        residual, size = self.sweep.measured(state)
+        return Solution(z, residual, self.steps, bool(self.accepts(size, residual).all()))
 
     def adjoint(self, J: Tensor, g: Tensor) -> Tensor:
-        v = torch.zeros_like(g)
-        for B, _ in reversed(self.parts):
-            v[:, B] = J[:, B] * (g[:, B] + v[:, B.stop :] @ self.W[B.stop :, B])
-        return v
+        state = self.sweep.begin(torch.zeros_like(g), g)
+        state["J"] = self.sweep.begin(J, J)["c"]
+        self.sweep.backward(state)
+        return self.sweep.point(state)

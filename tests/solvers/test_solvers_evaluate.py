@@ -1,5 +1,7 @@
 """The evaluation of frozen networks against plain formulas in NumPy, one per kind of block."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -7,17 +9,23 @@ import torch
 from certlip.blocks import (
     Activation,
     Affine,
+    ConvEquilibrium,
+    Convolution,
+    ConvResidual,
     Equilibrium,
+    GroupSort,
     Network,
     Normalize,
+    Pooling,
     Residual,
+    Resize,
     Sigma,
 )
 from certlip.blocks.activations import activation
 from certlip.blocks.kinds import KINDS
 from certlip.errors import InconclusiveError
 from certlip.solvers import Evaluator, PeacemanRachford, Substitution
-from certlip.solvers.evaluate import solver_for
+from certlip.solvers.choose import solver_for
 
 SIGMA = Sigma(((activation("relu"), 2), (activation("tanh"), 1), (activation("elu"), 1)))
 n, d, q = 4, 3, 2
@@ -62,6 +70,75 @@ def residual_block():
     return Residual(W, D.abs(), b, SIGMA)
 
 
+def correlation(K, x, padding="circular"):
+    """Σ_t K[t] x[p + t − anchor], tap by tap and pixel by pixel."""
+    (o, i, kh, kw), (H, W) = K.shape, x.shape[2:]
+    y = np.zeros((len(x), o, H, W))
+    for r, s, a, b in itertools.product(range(H), range(W), range(kh), range(kw)):
+        row, column = r + a - (kh - 1) // 2, s + b - (kw - 1) // 2
+        if padding == "circular" or (0 <= row < H and 0 <= column < W):
+            y[:, :, r, s] += x[:, :, row % H, column % W] @ K[:, :, a, b].T
+    return y
+
+
+def correlation_matrix(K, H, W, padding):
+    eye = np.eye(K.shape[1] * H * W).reshape(-1, K.shape[1], H, W)
+    return correlation(K, eye, padding).reshape(len(eye), -1).T
+
+
+def convolution_formula(block, x):
+    images = x.reshape(len(x), -1, block.height, block.width)
+    y = correlation(block.K.numpy(), images, block.padding) + block.b.numpy()[:, None, None]
+    return y.reshape(len(x), -1)
+
+
+def conv_residual_formula(block, x):
+    P = correlation_matrix(block.K.numpy(), block.height, block.width, block.padding)
+    D, b = (np.repeat(a.numpy(), block.pixels) for a in (block.D, block.b))
+    return x - 2 * (D * np.tanh(x @ P.T + b)) @ P
+
+
+def conv_residual_block():
+    K, D, b = arrays((3, 2, 2, 3), (3,), (3,))
+    return ConvResidual(K, D.abs(), b, Sigma.of(activation("tanh"), 36), 4, 3, "zero")
+
+
+def conv_equilibrium_block(seed=0):
+    """Two channels on 3×3 pixels; W = (1 − m)I − AᵀA of full size, so that (3) holds."""
+    A, U, G, b_z, b_y = arrays((2, 2, 1, 1), (2, 1, 3, 2), (1, 2, 1, 1), (2,), (1,), seed=seed)
+    W = -torch.einsum("kixy,kjxy->ijxy", A, A)
+    W = torch.nn.functional.pad(W, (1, 1, 1, 1)) * 0.2
+    W[:, :, 0, 2] += 0.05 * torch.eye(2, dtype=torch.float64)
+    return ConvEquilibrium(W, U, G, b_z, b_y, Sigma.of(activation("tanh"), 18), 3, 3)
+
+
+def conv_equilibrium_formula(block, x):
+    W, U, G = (
+        correlation_matrix(a.numpy(), block.height, block.width, "circular")
+        for a in (block.W, block.U, block.G)
+    )
+    b_z, b_y = (np.repeat(a.numpy(), block.pixels) for a in (block.b_z, block.b_y))
+    z = np.zeros((len(x), len(W)))
+    for _ in range(6000):
+        z = z + 0.02 * (np.tanh(z @ W.T + x @ U.T + b_z) - z)
+    return z @ G.T + b_y
+
+
+def pooling_formula(block, x):
+    k, image = block.window, x.reshape(len(x), block.channels, block.height, block.width)
+    shape = (len(x), block.channels, block.height // k, k, block.width // k, k)
+    return image.reshape(shape).sum(axis=(3, 5)).reshape(len(x), -1) / k
+
+
+def group_sort_formula(block, x):
+    y = x.copy()
+    for start in range(0, block.d, block.group * block.stride):
+        for offset in range(block.stride):
+            index = start + offset + block.stride * np.arange(block.group)
+            y[:, index] = -np.sort(-x[:, index], axis=1)
+    return y
+
+
 ROWS = {
     "normalize": (
         lambda: Normalize(*[a.abs() + 0.5 for a in arrays((d,), (d,))]),
@@ -74,6 +151,15 @@ ROWS = {
     "activation": (lambda: Activation(SIGMA), lambda _, x: apply_sigma(x)),
     "residual": (residual_block, residual_formula),
     "equilibrium": (equilibrium_block, equilibrium_formula),
+    "convolution": (
+        lambda: Convolution(*arrays((2, 3, 3, 2), (2,)), 3, 4, "circular"),
+        convolution_formula,
+    ),
+    "conv-residual": (conv_residual_block, conv_residual_formula),
+    "conv-equilibrium": (conv_equilibrium_block, conv_equilibrium_formula),
+    "pooling": (lambda: Pooling(2, 4, 6, 2), pooling_formula),
+    "resize": (lambda: Resize(5, 3), lambda _, x: x[:, :3]),
+    "group-sort": (lambda: GroupSort(12, 2, 3), group_sort_formula),
 }
 every_kind = pytest.mark.parametrize("kind", sorted(KINDS))
 
@@ -94,7 +180,7 @@ def test_a_block_is_its_formula(kind):
     np.testing.assert_allclose(y.numpy(), expected, rtol=1e-9, atol=1e-9)
     alone, solution = evaluator.block(0, torch.from_numpy(x))
     assert torch.equal(alone, y)
-    assert (solution is not None) == (kind == "equilibrium")
+    assert (solution is not None) == ("equilibrium" in kind)
 
 
 @every_kind

@@ -32,6 +32,11 @@ class Operator(ABC):
     @abstractmethod
     def device(self) -> torch.device: ...
 
+    @property
+    @abstractmethod
+    def requires_grad(self) -> bool:
+        """Whether the numbers of the operator are part of a graph."""
+
     @abstractmethod
     def apply(self, x: Tensor) -> Tensor:
         """Ax per row."""

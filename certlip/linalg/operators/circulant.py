@@ -31,6 +31,10 @@ class Circulant(Operator):
     def device(self) -> torch.device:
         return self.K.device
 
+    @property
+    def requires_grad(self) -> bool:
+        return self.K.requires_grad
+
     def apply(self, x: Tensor) -> Tensor:
         return self._through(x, self.K.mT)
 

@@ -23,6 +23,10 @@ class Dense(Operator):
     def device(self) -> torch.device:
         return self.A.device
 
+    @property
+    def requires_grad(self) -> bool:
+        return self.A.requires_grad
+
     def apply(self, x: Tensor) -> Tensor:
         return x @ self.A.mT
 

@@ -29,6 +29,10 @@ class Stencil(Operator):
     def device(self) -> torch.device:
         return self.kernel.device
 
+    @property
+    def requires_grad(self) -> bool:
+        return self.kernel.requires_grad
+
     def apply(self, x: Tensor) -> Tensor:
         image = x.reshape(x.shape[0], -1, self.torus.height, self.torus.width)
         return correlate(image, self.kernel, self.padding).flatten(1)

@@ -1,0 +1,112 @@
+"""What the implicit layers share: z = σ(Wz + Ux + b_z), y = Gz + b_y, and what is kept between calls.
+
+W, its spectrum and its resolvent depend on the parameters alone. They are kept until a parameter changes,
+so that evaluation does not compute them per batch; in training they are computed once per step.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from certlip.blocks import ConvEquilibrium, Equilibrium, Origin, Sigma
+from certlip.linalg.operators import Operator
+from certlip.linalg.structure import Structure, TorusStructure
+from certlip.solvers import EquilibriumSolver, Solution, equilibrium, solver_for
+
+
+@dataclass(frozen=True)
+class Maps:
+    """W, U and G as they act, and U and G as arrays; what `freeze` stores for W is `array` of it."""
+
+    W: Tensor
+    U: Tensor
+    G: Tensor
+
+
+class ImplicitLayer(nn.Module, ABC):
+    """A trainable equilibrium layer, dense or with convolutions on a torus.
+
+    Law: the parametrization keeps the conditions for all values of the parameters; `freeze` stores the
+    numbers of W, and the bound is proven on those.
+    """
+
+    structure: Structure
+    sigma: Sigma
+    b_z: nn.Parameter
+    b_y: nn.Parameter
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last_solution: Solution | None = None
+        self._kept: tuple[Any, tuple[Operator, Operator, Operator], EquilibriumSolver] | None = None
+
+    @abstractmethod
+    def maps(self) -> Maps:
+        """The blocks of W, and the arrays U and G, differentiable in the parameters."""
+
+    @abstractmethod
+    def metric(self) -> Tensor:
+        """The diagonal of Γ of (3) per unit, (units,)."""
+
+    @abstractmethod
+    def origin(self) -> Origin:
+        """What the analytic multipliers are computed from."""
+
+    @abstractmethod
+    def reach(self) -> tuple[Tensor, ...]:
+        """The arrays whose products make W: they decide the size of its kernel."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """y (batch, out) for x (batch, in), flat; `last_solution` tells how it was reached."""
+        (W, U, G), solver = self._prepared()
+        c = U.apply(x) + self.structure.spread(self.b_z)
+        z, self.last_solution = equilibrium(W, c, solver)
+        return G.apply(z) + self.structure.spread(self.b_y)
+
+    def _prepared(self) -> tuple[tuple[Operator, Operator, Operator], EquilibriumSolver]:
+        graph = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
+        key = [(p.data_ptr(), p._version, p.dtype, p.device) for p in self.parameters()]
+        kept = self._kept if self._kept is not None and self._kept[0] == key else None
+        if kept is not None and not graph:
+            return kept[1], kept[2]
+        maps = self.maps()
+        operators = (
+            self.structure.operator(maps.W),
+            self.structure.map(maps.U),
+            self.structure.map(maps.G),
+        )
+        W, U, G = operators
+        if kept is None:
+            solver = solver_for(W.detach(), self.sigma, metric=self.metric().detach())
+            self._kept = (key, (W.detach(), U.detach(), G.detach()), solver)
+        else:
+            solver = kept[2]
+        return operators, solver
+
+    @torch.no_grad()
+    def freeze(self) -> Equilibrium | ConvEquilibrium:
+        """The layer as a float64 block with the origin of its analytic multipliers."""
+        twin = self._double()
+        maps, structure = twin.maps(), self.structure
+        W = structure.array(maps.W, *twin.reach())
+        arrays = (W, maps.U, maps.G, twin.b_z.detach(), twin.b_y.detach())
+        if isinstance(structure, TorusStructure):
+            torus = structure.torus
+            sizes = (torus.height, torus.width)
+            return ConvEquilibrium(*arrays, self.sigma, *sizes, origin=twin.origin())
+        return Equilibrium(*arrays, self.sigma, twin.origin())
+
+    def _double(self) -> ImplicitLayer:
+        """A float64 copy on the CPU, without what is kept between calls."""
+        kept, solution = self._kept, self.last_solution
+        self._kept = self.last_solution = None
+        try:
+            return copy.deepcopy(self).double().cpu()
+        finally:
+            self._kept, self.last_solution = kept, solution

@@ -1,0 +1,122 @@
+"""The loop that all iterative solvers share: per-row convergence, and rows that leave when done.
+
+A row keeps its best state; a converged row is not iterated any further. With `compact` converged rows leave
+the batch, so that they cost nothing; without it every row is computed with the same neighbours
+from the first to the last iteration, and its result does not depend on when those converge.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+
+from certlip.blocks.activations import Sigma
+from certlip.linalg.operators import Operator
+from certlip.solvers.base import EquilibriumSolver, Solution
+
+State = dict[str, Tensor]
+
+LEAVE = (
+    0.8  # rows leave when at most this share of the batch is still running: moving them costs too
+)
+
+
+class IterativeSolver(EquilibriumSolver):
+    """z ← advance(z) until the residual is small.
+
+    A state is a dict of tensors, with the rows of the batch on axis `axis(key)`.
+    """
+
+    check_every = 1  # iterations between two residuals, each of which costs an application of W
+
+    def __init__(
+        self,
+        W: Tensor | Operator,
+        sigma: Sigma,
+        *,
+        tol: float | None = None,
+        atol: float | None = None,
+        max_iter: int,
+        compact: bool = True,
+    ) -> None:
+        super().__init__(W, sigma, tol=tol, atol=atol, max_iter=max_iter)
+        self.compact = compact
+
+    @abstractmethod
+    def begin(self, z: Tensor, c: Tensor) -> State:
+        """The state of the iteration at z (batch, n)."""
+
+    @abstractmethod
+    def advance(self, state: State) -> State:
+        """One iteration."""
+
+    @abstractmethod
+    def measured(self, state: State) -> tuple[Tensor, Tensor]:
+        """Residual and norm of z per row."""
+
+    @abstractmethod
+    def point(self, state: State) -> Tensor:
+        """z (rows, n)."""
+
+    def axis(self, key: str) -> int:
+        """On which axis a tensor of the state has its rows."""
+        del key
+        return 0
+
+    def gives_up(self, iteration: int, before: Tensor, now: Tensor) -> Tensor:
+        """Rows that should not go on, by the residuals before and after the last iterations."""
+        del iteration, before
+        return torch.zeros_like(now, dtype=torch.bool)
+
+    def rescue(self, c: Tensor, z: Tensor) -> Solution | None:
+        """What else can be done for rows that did not converge."""
+        del c, z
+        return None
+
+    def solve(self, c: Tensor, z0: Tensor | None = None) -> Solution:
+        best = torch.zeros_like(c) if z0 is None else z0.clone()
+        state = self.begin(best.clone(), c)
+        residual, size = self.measured(state)
+        rows = torch.arange(c.shape[0], device=c.device)
+        before, running = residual, ~self.accepts(size, residual)
+        residual, done = residual.clone(), ~running
+        iteration = 0
+        while iteration < self.max_iter and bool(running.any()):
+            if self.compact and int(running.sum()) <= LEAVE * len(rows):
+                state = self.select(state, running)
+                rows, before = rows[running], before[running]
+                running = running[running]
+            for _ in range(self.check_every):
+                state = self.advance(state)
+            iteration += self.check_every
+            now, size = self.measured(state)
+            converged = self.accepts(size, now)
+            better = running & (converged | (now < residual[rows]))
+            kept = rows[better]
+            best[kept] = self.point(self.select(state, better))
+            residual[kept], done[rows] = now[better], done[rows] | (running & converged)
+            running = running & ~converged & ~self.gives_up(iteration, before, now)
+            before = now
+        if bool(done.all()):
+            return Solution(best, residual, iteration, True)
+        return self._rescued(c, best, residual, done, iteration)
+
+    def _rescued(
+        self, c: Tensor, best: Tensor, residual: Tensor, done: Tensor, iteration: int
+    ) -> Solution:
+        rest = ~done if self.compact else torch.ones_like(done)
+        second = self.rescue(c[rest], best[rest])
+        if second is None:
+            return Solution(best, residual, iteration, False)
+        best, residual = best.clone(), residual.clone()
+        best[rest], residual[rest] = second.z, second.residual
+        return Solution(best, residual, iteration + second.iterations, second.converged)
+
+    def select(self, state: State, rows: Tensor) -> State:
+        """The state of some rows."""
+        if bool(rows.all()):
+            return state
+        index = rows.nonzero()[:, 0]
+        return {k: t.index_select(self.axis(k), index) for k, t in state.items()}

@@ -1,0 +1,196 @@
+"""One frozen block ready to run: its arrays on a device, its operators, and its solver if it has one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from certlip.blocks import (
+    Activation,
+    Affine,
+    Block,
+    ConvEquilibrium,
+    Convolution,
+    ConvResidual,
+    Equilibrium,
+    GroupSort,
+    Normalize,
+    Origin,
+    Pooling,
+    Residual,
+    Resize,
+)
+from certlip.errors import UnsupportedError
+from certlip.linalg.operators import Dense, Operator, convolution
+from certlip.linalg.operators.stencil import correlate, correlate_adjoint
+from certlip.solvers.base import Solution
+from certlip.solvers.choose import solver_for
+from certlip.solvers.implicit import equilibrium
+
+Function = Callable[[Tensor], Tensor]
+
+
+class _Parts(NamedTuple):
+    """A block of some explicit kind and its arrays where they will be used."""
+
+    block: Any
+    a: dict[str, Tensor]
+
+
+class Implicit:
+    """An equilibrium block, dense or on a torus: y = Gz + b_y, z = σ(Wz + Ux + b_z)."""
+
+    def __init__(
+        self,
+        block: Equilibrium | ConvEquilibrium,
+        dtype: torch.dtype,
+        device: str | torch.device,
+        *,
+        tol: float | None,
+        strict: bool,
+        compact: bool,
+    ) -> None:
+        def moved(array: Tensor) -> Tensor:
+            return array.to(device=device, dtype=dtype)
+
+        def operator(array: Tensor) -> Operator:
+            if isinstance(block, ConvEquilibrium):
+                return convolution(moved(array), block.torus)
+            return Dense(moved(array))
+
+        self.W, self.U, self.G = (operator(array) for array in (block.W, block.U, block.G))
+        self.b_z = self.W.spread(moved(block.b_z))
+        b_y = moved(block.b_y)
+        self.b_y = b_y if self.G.repeat == 1 else b_y.repeat_interleave(self.G.repeat)
+        metric = _metric(block.origin, self.W.units)
+        self.solver = solver_for(
+            self.W,
+            block.sigma,
+            tol,
+            metric=None if metric is None else moved(metric),
+            output=self.G,
+            compact=compact,
+        )
+        self.strict = strict
+
+    def solve(self, x: Tensor, z0: Tensor | None) -> tuple[Tensor, Solution]:
+        c = self.U.apply(x) + self.b_z
+        z, solution = equilibrium(self.W, c, self.solver, z0, strict=self.strict)
+        return self.G.apply(z) + self.b_y, solution
+
+
+def prepared(
+    block: Block,
+    dtype: torch.dtype,
+    device: str | torch.device,
+    *,
+    tol: float | None = None,
+    strict: bool = True,
+    compact: bool = True,
+) -> Function | Implicit:
+    """The block as a function of rows, or with its solver.
+
+    Raises:
+        UnsupportedError: a kind that cannot be evaluated.
+    """
+    if isinstance(block, Equilibrium | ConvEquilibrium):
+        return Implicit(block, dtype, device, tol=tol, strict=strict, compact=compact)
+    if type(block) not in _EXPLICIT:
+        raise UnsupportedError(f"{block.kind} blocks cannot be evaluated")
+    arrays = {k: a.to(device=device, dtype=dtype) for k, a in block.arrays().items()}
+    return _EXPLICIT[type(block)](_Parts(block, arrays))
+
+
+def _metric(origin: Origin | None, units: int) -> Tensor | None:
+    """The diagonal of Γ of (3) per unit, as the origin gives it: a step per unit for the splittings."""
+    vectors = {} if origin is None else origin.vectors
+    scale = vectors.get("psi", vectors.get("phi"))
+    if scale is None or scale.shape != (units,) or not bool((scale > 0).all()):
+        return None
+    inverse = 1.0 / scale
+    return inverse if bool(torch.isfinite(inverse).all()) else None
+
+
+def _normalize(p: _Parts) -> Function:
+    return lambda x: (x - p.a["mean"]) / p.a["std"]
+
+
+def _affine(p: _Parts) -> Function:
+    return lambda x: x @ p.a["W"].T + p.a["b"]
+
+
+def _activation(p: _Parts) -> Function:
+    return p.block.sigma.forward
+
+
+def _residual(p: _Parts) -> Function:
+    sigma, a = p.block.sigma, p.a
+
+    def run(x: Tensor) -> Tensor:
+        s = sigma.forward(x @ a["W"] + a["b"])
+        return x - 2.0 * (s * a["D"]) @ a["W"].T
+
+    return run
+
+
+def _convolution(p: _Parts) -> Function:
+    block, a = p
+    operator = convolution(a["K"], block.torus, block.padding)
+    b = a["b"].repeat_interleave(block.pixels)
+    return lambda x: operator.apply(x) + b
+
+
+def _conv_residual(p: _Parts) -> Function:
+    block, a = p
+    K, padding, shape = a["K"], block.padding, (block.height, block.width)
+    scaled, b = 2.0 * a["D"][:, None, None, None] * K, a["b"][:, None, None]
+
+    def run(x: Tensor) -> Tensor:
+        image = x.unflatten(1, (-1, *shape))
+        v = correlate(image, K, padding) + b
+        s = block.sigma.forward(v.flatten(1)).view_as(v)
+        return (image - correlate_adjoint(s, scaled, padding)).flatten(1)
+
+    return run
+
+
+def _pooling(p: _Parts) -> Function:
+    block = p.block
+    shape, k = (block.channels, block.height, block.width), block.window
+
+    def run(x: Tensor) -> Tensor:
+        image = x.unflatten(1, shape)
+        return F.avg_pool2d(image, k, divisor_override=k).flatten(1)
+
+    return run
+
+
+def _resize(p: _Parts) -> Function:
+    return lambda x: F.pad(x, (0, p.block.q - p.block.d))
+
+
+def _group_sort(p: _Parts) -> Function:
+    size = (-1, p.block.group, p.block.stride)
+
+    def run(x: Tensor) -> Tensor:
+        groups = x.unflatten(1, size)
+        return groups.sort(dim=2, descending=True).values.flatten(1)
+
+    return run
+
+
+_EXPLICIT: dict[type[Block], Callable[..., Function]] = {
+    Normalize: _normalize,
+    Affine: _affine,
+    Activation: _activation,
+    Residual: _residual,
+    Convolution: _convolution,
+    ConvResidual: _conv_residual,
+    Pooling: _pooling,
+    Resize: _resize,
+    GroupSort: _group_sort,
+}

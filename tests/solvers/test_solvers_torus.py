@@ -1,0 +1,185 @@
+"""Solvers on circulant operators: the same numbers as on the dense matrix of the same operator."""
+
+import numpy as np
+import pytest
+import torch
+
+from certlip.blocks.activations import Sigma, activation
+from certlip.errors import InputError
+from certlip.linalg.operators import Circulant, Dense, Stencil
+from certlip.linalg.torus import Torus
+from certlip.solvers import (
+    SOLVERS,
+    ForwardBackward,
+    GaussSeidel,
+    PeacemanRachford,
+    Substitution,
+    equilibrium,
+    solver_for,
+)
+
+CHANNELS, ROWS = 4, 6
+KINDS = ["relu", "tanh", "identity"]
+
+
+def kernel(name, seed=0, shape=(3, 3)):
+    """A kernel W (4, 4, kh, kw): monotone, strictly lower in the channels, or nearly so."""
+    rng = np.random.default_rng(seed)
+    K = torch.from_numpy(rng.normal(size=(CHANNELS, CHANNELS, *shape))) * 0.1
+    if name == Substitution.name:
+        return K * torch.ones(CHANNELS, CHANNELS, dtype=K.dtype).tril(-1)[..., None, None]
+    if name == GaussSeidel.name:
+        lower = torch.zeros(CHANNELS, CHANNELS, dtype=K.dtype)
+        lower[2:, :2] = 3.0
+        return K * (lower + 0.02)[..., None, None]
+    return 0.3 * K - torch.nn.functional.pad(
+        0.5 * torch.eye(CHANNELS, dtype=K.dtype)[..., None, None], (1, 1, 1, 1)
+    )
+
+
+def sigma(torus):
+    kinds = [activation(name) for name in KINDS]
+    counts = [torus.pixels, 2 * torus.pixels, torus.pixels]
+    return Sigma(tuple(zip(kinds, counts, strict=True)))
+
+
+def dense(operator):
+    return operator.apply(torch.eye(operator.in_width, dtype=operator.dtype)).mT.contiguous()
+
+
+@pytest.mark.parametrize("size", [(3, 3), (4, 5)])
+@pytest.mark.parametrize("name", sorted(SOLVERS))
+def test_a_circulant_is_solved_as_its_matrix_is(name, size):
+    torus = Torus(*size)
+    W = Stencil(kernel(name), torus)
+    solver = SOLVERS[name](W, sigma(torus))
+    c = torch.from_numpy(np.random.default_rng(1).normal(size=(ROWS, W.out_width)))
+    solution = solver.solve(c)
+    assert solution.converged
+    reference = PeacemanRachford(dense(W), sigma(torus)).solve(c)
+    torch.testing.assert_close(solution.z, reference.z, rtol=0, atol=1e-9)
+    z = solution.z
+    exact = (z - sigma(torus).forward(z @ dense(W).T + c)).norm(dim=1)
+    assert (exact <= 1e-10 * (1 + z.norm(dim=1))).all()
+    torch.testing.assert_close(solution.residual, exact, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", sorted(SOLVERS))
+def test_the_adjoint_on_a_torus_solves_the_dense_system(name):
+    torus = Torus(3, 4)
+    W = Circulant.of(kernel(name), torus)
+    rng = np.random.default_rng(2)
+    J = torch.from_numpy(rng.uniform(size=(ROWS, W.out_width)))
+    g = torch.from_numpy(rng.normal(size=(ROWS, W.out_width)))
+    v = SOLVERS[name](W, sigma(torus)).adjoint(J, g)
+    A, eye = dense(W), torch.eye(W.out_width, dtype=torch.float64)
+    for row in range(ROWS):
+        w = torch.linalg.solve((eye - J[row][:, None] * A).T, g[row])
+        torch.testing.assert_close(v[row], J[row] * w, rtol=0, atol=1e-8)
+
+
+def test_the_solver_is_chosen_by_the_structure_of_the_channels():
+    torus = Torus(4, 4)
+    for name in (Substitution.name, GaussSeidel.name, PeacemanRachford.name):
+        assert solver_for(Stencil(kernel(name), torus), sigma(torus)).name == name
+
+
+@pytest.mark.parametrize("name", ["peaceman-rachford", "forward-backward", "anderson"])
+@pytest.mark.parametrize("torus", [None, Torus(3, 4)], ids=["dense", "torus"])
+def test_a_metric_changes_the_path_and_not_the_solution(name, torus):
+    """W = I − Ψ(AᵀA + mI): (3) holds with Γ = Ψ⁻¹ of very different entries, not with Γ = I."""
+    rng = np.random.default_rng(3)
+    scale = torch.tensor([1e-2, 1.0, 30.0, 0.3], dtype=torch.float64)
+    A = torch.from_numpy(rng.normal(size=(CHANNELS, CHANNELS))) * 0.7
+    eye = torch.eye(CHANNELS, dtype=torch.float64)
+    B = torch.from_numpy(rng.normal(size=(CHANNELS, CHANNELS)))
+    W = eye - scale[:, None] * (A.T @ A + 0.2 * eye + B - B.T)
+    width = CHANNELS if torus is None else CHANNELS * torus.pixels
+    operator = Dense(W) if torus is None else Stencil(W[..., None, None], torus)
+    s = Sigma.of(activation("tanh"), width)
+    c = torch.from_numpy(rng.normal(size=(ROWS, width)))
+    solver = SOLVERS[name](operator, s, metric=1.0 / scale, max_iter=20000)
+    solution = solver.solve(c)
+    assert solution.converged
+    residual = (solution.z - s.forward(operator.apply(solution.z) + c)).norm(dim=1)
+    assert (residual <= 2e-11 * (1 + solution.z.norm(dim=1))).all()
+    J, g = torch.from_numpy(rng.uniform(size=c.shape)), torch.randn_like(c)
+    v = solver.adjoint(J, g)
+    assert (v - J * (g + operator.adjoint(v))).norm(dim=1).max() < 1e-8
+
+
+@pytest.mark.parametrize("bad", [[1.0, 0.0, 1.0, 1.0], [1.0, 1.0], [1.0, -1.0, 1.0, 1.0]])
+def test_a_metric_is_positive_per_unit(bad):
+    W = torch.zeros(CHANNELS, CHANNELS, dtype=torch.float64)
+    with pytest.raises(InputError, match="positive numbers, one per unit"):
+        PeacemanRachford(W, Sigma.of(activation("relu"), CHANNELS), metric=torch.tensor(bad))
+
+
+class Counting(Dense):
+    """Counts the rows it is applied to."""
+
+    def __init__(self, A):
+        super().__init__(A)
+        self.rows = 0
+
+    def apply(self, x):
+        self.rows += len(x)
+        return super().apply(x)
+
+
+@pytest.mark.parametrize(("solver", "alpha"), [(ForwardBackward, 2e-3), (PeacemanRachford, 2e-2)])
+def test_converged_rows_stop_costing(solver, alpha):
+    """One hard row among easy ones: with `compact` it goes on alone, to the same solution."""
+    torch.manual_seed(0)
+    A = 0.5 * torch.randn(6, 6, dtype=torch.float64)
+    W = 0.98 * torch.eye(6, dtype=torch.float64) - A.T @ A
+    s = Sigma.of(activation("tanh"), 6)
+    c = torch.zeros(40, 6, dtype=torch.float64)
+    c[7] = 0.5
+    counts, results = [], []
+    for compact in (True, False):
+        operator = Counting(W)
+        results.append(solver(operator, s, alpha=alpha, compact=compact).solve(c))
+        counts.append(operator.rows)
+    assert results[0].converged
+    assert results[1].converged
+    assert counts[0] < counts[1] / 5
+    torch.testing.assert_close(results[0].z, results[1].z, rtol=0, atol=1e-9)
+
+
+def test_absolute_and_relative_tolerances():
+    W, s = torch.zeros(2, 2, dtype=torch.float64), Sigma.of(activation("tanh"), 2)
+    solver = ForwardBackward(W, s, tol=1e-3, atol=0.5)
+    size, residual = torch.tensor([0.0, 1000.0, 1000.0]), torch.tensor([0.5, 1.5, 1.6])
+    assert solver.accepts(size, residual).tolist() == [True, True, False]
+    for bad in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(InputError, match="tol ="):
+            ForwardBackward(W, s, tol=bad)
+        with pytest.raises(InputError, match="atol ="):
+            ForwardBackward(W, s, atol=bad)
+    with pytest.raises(InputError, match="σ has 2 coordinates, W has 3 rows"):
+        ForwardBackward(torch.zeros(3, 3, dtype=torch.float64), s)
+
+
+@pytest.mark.parametrize("name", sorted(SOLVERS))
+def test_gradients_in_a_kernel_equal_those_of_an_unrolled_solve(name):
+    torus = Torus(3, 3)
+    K = kernel(name)
+    c = torch.from_numpy(np.random.default_rng(5).normal(size=(3, CHANNELS * torus.pixels)))
+    weight = torch.from_numpy(np.random.default_rng(6).normal(size=c.shape))
+    grads = []
+    for implicit in (True, False):
+        k, b = K.clone().requires_grad_(), c.clone().requires_grad_()
+        W = Circulant.of(k, torus)
+        if implicit:
+            z, _ = equilibrium(W, b, SOLVERS[name](W.detach(), sigma(torus), tol=1e-13))
+        else:
+            z = torch.zeros_like(b)
+            for _ in range(400):
+                z = z + 0.5 * (sigma(torus).forward(W.apply(z) + b) - z)
+        (z * weight).sum().backward()
+        assert k.grad is not None
+        assert b.grad is not None
+        grads.append((k.grad, b.grad))
+    for one, two in zip(*grads, strict=True):
+        assert (one - two).norm() <= 1e-6 * two.norm()
