@@ -4,17 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 
-from certlip.blocks import Activation, Affine, Block, Equilibrium, Network, Normalize, Residual
+from certlip.blocks import (
+    Activation,
+    Affine,
+    Block,
+    ConvEquilibrium,
+    Convolution,
+    ConvResidual,
+    Equilibrium,
+    GroupSort,
+    Network,
+    Normalize,
+    Pooling,
+    Residual,
+    Resize,
+)
 from certlip.certify.enclosure.base import Local
+from certlip.certify.enclosure.conv_equilibrium import ConvEquilibriumEncloser
 from certlip.certify.enclosure.equilibrium import EquilibriumEncloser
 from certlip.certify.enclosure.explicit import activation, affine, normalize, residual
+from certlip.certify.enclosure.image import (
+    ConvolutionEncloser,
+    ConvResidualEncloser,
+    group_sort,
+    pooling,
+    resize,
+)
 from certlip.linalg.rigorous import require_ieee
 from certlip.linalg.rigorous.rounding import up
-from certlip.lmi import EquilibriumProof, NetworkProof
+from certlip.lmi import NetworkProof
 from certlip.lmi.slack import SLACK
 from certlip.solvers import Evaluator
 
@@ -29,6 +52,17 @@ LOCAL: dict[type[Block], Callable[..., Local]] = {
     Affine: affine,
     Activation: activation,
     Residual: residual,
+    Pooling: pooling,
+    Resize: resize,
+    GroupSort: group_sort,
+}
+
+#: Enclosures that are built once from a block and its proof; those of equilibria also take a guess.
+PREPARED: dict[type[Block], Callable[..., Callable[..., Local]]] = {
+    Convolution: ConvolutionEncloser,
+    ConvResidual: ConvResidualEncloser,
+    Equilibrium: EquilibriumEncloser,
+    ConvEquilibrium: ConvEquilibriumEncloser,
 }
 
 
@@ -62,11 +96,12 @@ class Encloser:
         self.device = device
         self.guess = Evaluator(network, device=device)
         self.after = [proof.after(k).value for k in range(len(network.blocks))]
-        self.implicit: dict[int, EquilibriumEncloser] = {}
-        for k, (block, own) in enumerate(zip(network.blocks, proof.blocks, strict=True)):
-            if isinstance(block, Equilibrium):
-                assert isinstance(own, EquilibriumProof)
-                self.implicit[k] = EquilibriumEncloser(block, own)
+        self.local = [
+            PREPARED[type(block)](block, own)
+            if type(block) in PREPARED
+            else partial(LOCAL[type(block)], block)
+            for block, own in zip(network.blocks, proof.blocks, strict=True)
+        ]
 
     def __call__(self, x: np.ndarray) -> Enclosure:
         """Enclosure of the logits of x (n, d), exact doubles in raw units, for any n ≤ ROWS."""
@@ -86,11 +121,11 @@ class Encloser:
         return Enclosure(y[:n], error[:n], states, worst[:n])
 
     def _local(self, k: int, block: Block, x: np.ndarray) -> Local:
-        if k not in self.implicit:
-            return LOCAL[type(block)](block, x)
+        if not isinstance(block, Equilibrium | ConvEquilibrium):
+            return self.local[k](x)
         # a row that overflowed (NaN too) would only keep the solver busy: any guess will do there
         sane = np.where((np.abs(x) < 1e100).all(axis=1, keepdims=True), x, 0.0)
         with torch.no_grad():
             _, solution = self.guess.block(k, torch.from_numpy(sane).to(self.device))
         assert solution is not None
-        return self.implicit[k](x, solution.z.cpu().numpy())
+        return self.local[k](x, solution.z.cpu().numpy())

@@ -138,6 +138,12 @@ def magnitude(ball: Ball) -> np.ndarray:
     return size if ball.rad is None else up(size + ball.rad)
 
 
+def joined(*balls: Ball, axis: int) -> Ball:
+    """The balls one after the other along an axis."""
+    mids, radii = [ball.mid for ball in balls], [ball.radius() for ball in balls]
+    return Ball(np.concatenate(mids, axis=axis), np.concatenate(radii, axis=axis))
+
+
 def mirrored(ball: Ball) -> Ball:
     """A ball around matrices known to be symmetric, made so from their lower triangles."""
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from certlip.linalg.rigorous.ball import Ball
+from certlip.linalg.rigorous.ball import Ball, joined
 from certlip.linalg.rigorous.bounds import UpperBound
 from certlip.linalg.rigorous.roots import roots_of_unity
 from certlip.linalg.rigorous.spectral import spectral_norm
@@ -25,7 +25,7 @@ from certlip.linalg.torus import anchor
 #: Numbers in an array of one chunk of frequencies: such arrays stay in the processor's cache.
 CHUNK = 2**17
 #: Numbers in an array while a spectrum is computed.
-_WORKING = 2**24
+_WORKING = 2**22
 
 
 class Spectrum:
@@ -48,13 +48,13 @@ class Spectrum:
         self.A, self.B = np.empty((2, half, width, o, i))
         self.rad = np.zeros((o, i))
         taps = Ball(np.ascontiguousarray(kernel.transpose(2, 0, 1, 3)).reshape(-1, kw))
-        rows = _stacked(*_angles(height, kh, half))  # (2·half, 2·kh)
+        rows = real_form(*_angles(height, kh, half))  # (2·half, 2·kh)
         cos, sin = _angles(width, kw, width)
         step = max(1, _WORKING // (2 * o * i * max(kh, half)))
         for start in range(0, width, step):
             f2 = slice(start, min(start + step, width))
             along = [(taps @ c[f2].T).reshape(kh, -1) for c in (cos, sin)]  # (kh, o·i·f₂)
-            both = rows @ _concatenated(*along)
+            both = rows @ joined(*along, axis=0)
             for part, lines in ((self.A, slice(0, half)), (self.B, slice(half, None))):
                 own = both[lines].reshape(half, o, i, -1)
                 part[:, f2] = own.mid.transpose(0, 3, 1, 2)
@@ -67,10 +67,8 @@ class Spectrum:
     def blocks(self, f: slice | None = None) -> Ball:
         """The real forms (f, 2o, 2i) at some frequencies."""
         A, B = (part[slice(None) if f is None else f] for part in (self.A, self.B))
-        mid = np.concatenate(
-            [np.concatenate([A, -B], axis=-1), np.concatenate([B, A], axis=-1)], axis=-2
-        )
-        return Ball(mid, np.broadcast_to(np.tile(self.rad, (2, 2)), mid.shape))
+        rad = np.broadcast_to(self.rad, A.shape)
+        return real_form(Ball(A, rad), Ball(B, rad))
 
     def chunks(self) -> Iterator[Ball]:
         """The real forms of all frequencies, some at a time."""
@@ -115,12 +113,6 @@ def _angles(n: int, taps: int, frequencies: int) -> tuple[Ball, Ball]:
     return cos[k], sin[k]
 
 
-def _stacked(cos: Ball, sin: Ball) -> Ball:
-    """The real form [[C, −S], [S, C]] of C + iS."""
-    top, bottom = [_concatenated(*row, axis=1) for row in ((cos, -sin), (sin, cos))]
-    return _concatenated(top, bottom)
-
-
-def _concatenated(*balls: Ball, axis: int = 0) -> Ball:
-    mids, radii = [ball.mid for ball in balls], [ball.radius() for ball in balls]
-    return Ball(np.concatenate(mids, axis=axis), np.concatenate(radii, axis=axis))
+def real_form(A: Ball, B: Ball) -> Ball:
+    """[[A, −B], [B, A]], the real form of A + iB."""
+    return joined(joined(A, -B, axis=-1), joined(B, A, axis=-1), axis=-2)

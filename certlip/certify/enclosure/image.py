@@ -1,0 +1,106 @@
+"""Blocks on images: a proven ℓ2 error per row, and as many rows at a time as memory allows.
+
+Convolutions and residual blocks are built once per block; the others only move or add numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from certlip.blocks import Convolution, ConvResidual, GroupSort, Pooling, Resize
+from certlip.certify.enclosure.base import Local
+from certlip.certify.enclosure.convolution import convolution_map
+from certlip.certify.enclosure.near import Near
+from certlip.linalg.rigorous.rounding import TINY, gamma, norm_up, sum_up, up
+from certlip.lmi import BlockProof, ResidualProof
+
+#: Numbers in the largest array of a step.
+WORKING = 2**22
+
+
+class ConvolutionEncloser:
+    """K ∗ x + b."""
+
+    def __init__(self, block: Convolution, proof: BlockProof) -> None:
+        del proof
+        self.K = convolution_map(block.K.numpy(), block.height, block.width, block.padding)
+        self.b = np.repeat(block.b.numpy(), block.pixels)
+
+    def __call__(self, x: np.ndarray) -> Local:
+        return in_steps(self._rows, self.K.numbers, x)
+
+    def _rows(self, x: np.ndarray) -> Local:
+        y = self.K(Near.exact(x)) + self.b
+        return Local(y.v, y.error)
+
+
+class ConvResidualEncloser:
+    """x − 2 Kᵀ ∗ (D σ(K ∗ x + b)).
+
+    With D K Kᵀ D ⪯ (1 + δ)D proven, ‖2KᵀDv‖ ≤ 2√((1 + δ) max D)·‖v‖: so does an error of σ grow.
+    """
+
+    def __init__(self, block: ConvResidual, proof: ResidualProof) -> None:
+        parts = block.K.numpy(), block.height, block.width, block.padding
+        self.K = convolution_map(*parts)
+        self.KT = convolution_map(*parts, adjoint=True)
+        self.b, self.D = (np.repeat(a.numpy(), block.pixels) for a in (block.b, block.D))
+        self.sigma = block.sigma
+        self.growth = float(up(2.0 * up(np.sqrt(up((1.0 + proof.delta) * self.D.max())))))
+
+    def __call__(self, x: np.ndarray) -> Local:
+        return in_steps(self._rows, max(self.K.numbers, self.KT.numbers), x)
+
+    def _rows(self, x: np.ndarray) -> Local:
+        s = (self.K(Near.exact(x)) + self.b).activated(self.sigma)
+        own = self.KT(Near.exact(s.v) * (2.0 * self.D))  # doubling is exact
+        y = Near.exact(x) - own
+        return Local(y.v, up(y.error + up(self.growth * s.error) + TINY))
+
+
+def pooling(block: Pooling, x: np.ndarray) -> Local:
+    """Sums of windows, divided by their side: k² − 1 additions and one division."""
+    k, H, W = block.window, block.height, block.width
+    windows = x.reshape(len(x), block.channels, H // k, k, W // k, k)
+    y = windows.sum(axis=(3, 5)).reshape(len(x), -1) / k
+    size = np.abs(windows).swapaxes(3, 4).reshape(*y.shape, k * k)
+    rad = up(up(gamma(k * k) * sum_up(size)) / k) + TINY
+    return Local(y, Near(y, norm_up(rad)).error)
+
+
+def resize(block: Resize, x: np.ndarray) -> Local:
+    """Coordinates left out, or zeros appended: exact."""
+    y = np.zeros((len(x), block.q))
+    kept = min(block.d, block.q)
+    y[:, :kept] = x[:, :kept]
+    return _exact(y)
+
+
+def group_sort(block: GroupSort, x: np.ndarray) -> Local:
+    """Groups of coordinates a stride apart, the largest first: exact."""
+    groups = x.reshape(len(x), -1, block.group, block.stride)
+    return _exact(-np.sort(-groups, axis=2).reshape(len(x), -1))
+
+
+def in_steps(rows: Callable[..., Local], numbers: int, *inputs: np.ndarray) -> Local:
+    """`rows` on as many rows of the inputs at a time as have `WORKING` numbers, `numbers` each.
+
+    How many depends on the block alone, so that the same batch gives the same result.
+    """
+    step = max(1, WORKING // numbers)
+    parts = [
+        rows(*(array[start : start + step] for array in inputs))
+        for start in range(0, len(inputs[0]), step)
+    ]
+    z, residual = (
+        None if parts[0].residual is None else np.concatenate([getattr(p, name) for p in parts])
+        for name in ("z", "residual")
+    )
+    y, delta = (np.concatenate([getattr(p, name) for p in parts]) for name in ("y", "delta"))
+    return Local(y, delta, z, residual)
+
+
+def _exact(y: np.ndarray) -> Local:
+    return Local(y, Near.exact(y).error)
