@@ -11,7 +11,7 @@ import torch
 
 import certlip
 
-NAMES = ("prove", "solve", "certify", "falsify")
+NAMES = ("prove", "solve", "certify", "falsify", "sll")
 
 
 def main(names: list[str]) -> None:

@@ -18,10 +18,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+#: Up to this many columns a Gram matrix is formed whole; below it, halves cost more than they save.
+WHOLE = 128
+
 
 def gram_sums(W: Tensor, q: Tensor) -> Tensor:
     """Σ_j |WᵀW|_ij q_j, (k,), for W (d, k) and q (k,)."""
-    return (W.T @ W).abs() @ q
+    k = W.shape[1]
+    if k <= WHOLE:
+        return (W.T @ W).abs() @ q
+    # WᵀW is symmetric: one of the two off-diagonal blocks is enough
+    A, B = W.split((k // 2, k - k // 2), dim=1)
+    p, r = q.split((k // 2, k - k // 2))
+    C = (A.T @ B).abs()
+    return torch.cat([gram_sums(A, p) + C @ r, gram_sums(B, r) + p @ C])
 
 
 def correlation_sums(K: Tensor, q: Tensor) -> Tensor:
