@@ -18,9 +18,13 @@ import numpy as np
 from certlip._version import __version__
 from certlip.blocks import Network
 from certlip.certificate.claims import Claims
+from certlip.errors import UnsupportedError
 from certlip.files import atomic
 
 SCHEMA = "certlip/certificate/1"
+
+#: The kinds of blocks that this version of the format describes and its checker knows.
+KINDS = ("normalize", "affine", "activation", "residual", "equilibrium")
 
 
 class _Arrays:
@@ -47,15 +51,17 @@ class _Arrays:
 def write_certificate(
     path: str | Path, network: Network, proofs: Sequence[Any], lipschitz_upper: str, claims: Claims
 ) -> None:
-    """Writes the certificate, to a temporary file first.
+    """Writes the certificate, to a temporary file first; nothing if the network cannot be described.
 
     Args:
         proofs: One per block, with `rule`, `lip`, and for residual blocks `delta`, for equilibrium
             blocks `lam`, `gam`, `mu`.
 
     Raises:
+        UnsupportedError: a block of a kind that this version of the format does not cover.
         InputError: the file cannot be written.
     """
+    require_covered(network)
     arrays = _Arrays()
     document = {
         "schema": SCHEMA,
@@ -69,6 +75,20 @@ def write_certificate(
     document["arrays"] = arrays.index()
     text = json.dumps(document, sort_keys=True, indent=1, allow_nan=False)
     atomic(Path(path), lambda temporary: _write_zip(temporary, text, arrays.members))
+
+
+def require_covered(network: Network) -> None:
+    """Refuses a network that the format does not describe; worth asking before the work is done.
+
+    Raises:
+        UnsupportedError: with the first such block.
+    """
+    for k, block in enumerate(network.blocks):
+        if block.kind not in KINDS:
+            raise UnsupportedError(
+                f"no certificate can be written: {SCHEMA} does not cover block {k} ({block.kind}), "
+                f"only {', '.join(KINDS)}"
+            )
 
 
 def _blocks(network: Network, arrays: _Arrays) -> list[dict[str, Any]]:
