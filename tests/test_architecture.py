@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "interop": {"models", "blocks"},
     "training": {
         *("models", "data", "certify", "lmi", "reparam", "layers", "blocks", "solvers"),
+        "equilibrium",
     },
 }
 FREE = {"errors", "files", "_version"}

@@ -10,6 +10,7 @@ from certlip.blocks.convolution import Convolution as Convolution
 from certlip.blocks.dense_form import dense_form as dense_form
 from certlip.blocks.equilibrium import Equilibrium as Equilibrium
 from certlip.blocks.equilibrium import Origin as Origin
+from certlip.blocks.equilibrium_on import equilibrium_block as equilibrium_block
 from certlip.blocks.files import load as load
 from certlip.blocks.files import save as save
 from certlip.blocks.group_sort import GroupSort as GroupSort

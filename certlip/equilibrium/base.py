@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from certlip.blocks import ConvEquilibrium, Equilibrium, Origin, Sigma
+from certlip.blocks import ConvEquilibrium, Equilibrium, Origin, Sigma, equilibrium_block
 from certlip.linalg.operators import Operator
-from certlip.linalg.structure import Structure, TorusStructure
+from certlip.linalg.structure import Structure
 from certlip.solvers import EquilibriumSolver, Solution, equilibrium, solver_for
 
 
@@ -59,8 +59,8 @@ class ImplicitLayer(nn.Module, ABC):
         """What the analytic multipliers are computed from."""
 
     @abstractmethod
-    def reach(self) -> tuple[Tensor, ...]:
-        """The arrays whose products make W: they decide the size of its kernel."""
+    def factors(self) -> tuple[Tensor, ...]:
+        """The arrays X whose products XᵀX make W: they decide the size of its kernel."""
 
     def forward(self, x: Tensor) -> Tensor:
         """y (batch, out) for x (batch, in), flat; `last_solution` tells how it was reached."""
@@ -94,13 +94,18 @@ class ImplicitLayer(nn.Module, ABC):
         """The layer as a float64 block with the origin of its analytic multipliers."""
         twin = self._double()
         maps, structure = twin.maps(), self.structure
-        W = structure.array(maps.W, *twin.reach())
-        arrays = (W, maps.U, maps.G, twin.b_z.detach(), twin.b_y.detach())
-        if isinstance(structure, TorusStructure):
-            torus = structure.torus
-            sizes = (torus.height, torus.width)
-            return ConvEquilibrium(*arrays, self.sigma, *sizes, origin=twin.origin())
-        return Equilibrium(*arrays, self.sigma, twin.origin())
+        taps = zip(*(X.shape[2:] for X in twin.factors()), strict=True)
+        W = structure.array(maps.W, [2 * max(sides) - 1 for sides in taps])
+        return equilibrium_block(
+            W,
+            maps.U,
+            maps.G,
+            twin.b_z,
+            twin.b_y,
+            self.sigma,
+            origin=twin.origin(),
+            torus=structure.torus,
+        )
 
     def _double(self) -> ImplicitLayer:
         """A float64 copy on the CPU, without what is kept between calls."""

@@ -105,7 +105,7 @@ class LBEN(ImplicitLayer):
     def origin(self) -> Origin:
         return Origin("lben", {"lip": self.lip}, {"psi": self.log_psi.detach().exp()})
 
-    def reach(self) -> tuple[Tensor, ...]:
+    def factors(self) -> tuple[Tensor, ...]:
         return self.U, self.G, self.V, self.S
 
 

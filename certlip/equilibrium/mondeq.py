@@ -116,5 +116,5 @@ class MonDEQ(ImplicitLayer):
     def origin(self) -> Origin:
         return Origin("g-mondeq", {"m": self.m}, {"phi": self.phi().detach().clone()})
 
-    def reach(self) -> tuple[Tensor, ...]:
+    def factors(self) -> tuple[Tensor, ...]:
         return self.A, self.B

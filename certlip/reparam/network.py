@@ -1,113 +1,93 @@
-"""Rebuilds a network, or the part of it that a theorem applies to, as one LBEN."""
+"""Rebuilds a network, or the parts of it that a theorem applies to, as LBENs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-
-from certlip.blocks import (
-    Activation,
-    Affine,
-    Block,
-    Equilibrium,
-    Network,
-    Normalize,
-    Origin,
-    Residual,
-)
+from certlip.blocks import Block, Network, Normalize
+from certlip.blocks.dense_form import dense_form
 from certlip.equilibrium import LBEN
 from certlip.errors import UnsupportedError
-from certlip.lmi.analytic import multipliers
-from certlip.reparam.compose import (
-    Proven,
-    activation_alone,
-    affine_after,
-    affine_before,
-    compose,
-)
 from certlip.reparam.lben import lben_from_equilibrium
-from certlip.reparam.sll import equilibrium_from_residuals
+from certlip.reparam.proven import Proven
+from certlip.reparam.runs import runs
 
 
 @dataclass(frozen=True)
 class Reparametrized:
-    """Fixed blocks before, the trainable LBEN, fixed blocks after."""
+    """Fixed blocks and trainable LBENs, in order."""
 
-    before: tuple[Block, ...]
-    lben: LBEN
-    after: tuple[Block, ...]
+    parts: tuple[Block | LBEN, ...]
+
+    @property
+    def lbens(self) -> tuple[LBEN, ...]:
+        return tuple(part for part in self.parts if isinstance(part, LBEN))
+
+    @property
+    def lben(self) -> LBEN:
+        """The only LBEN.
+
+        Raises:
+            ValueError: there are several.
+        """
+        (only,) = self.lbens
+        return only
 
     def freeze(self) -> Network:
-        return Network([*self.before, self.lben.freeze(), *self.after])
+        return Network(p.freeze() if isinstance(p, LBEN) else p for p in self.parts)
 
 
 def reparametrize(network: Network) -> Reparametrized:
-    """The network as an LBEN: same function up to float64 rounding, same prescribed Lipschitz bound.
+    """The network as LBENs: same function up to float64 rounding, same prescribed Lipschitz bounds.
 
-    SLL and CPL (Theorem 3.5), AOL (D.1), Sandwich (D.2), MonDEQ and G-MonDEQ (3.2, 3.4), and any chain of
-    affine, activation, residual and equilibrium blocks. Normalisation in front stays a block of its own.
+    SLL and CPL (Theorem 3.5), AOL (D.1), Sandwich (D.2), MonDEQ and G-MonDEQ (3.2, 3.4), dense or with
+    circular padding: every chain of linear, activation, residual and equilibrium blocks becomes one LBEN.
+    What stands between chains (normalisation, pooling, sorting, convolutions with zero padding) stays.
 
     Raises:
-        UnsupportedError: nothing in the network is nonlinear.
+        UnsupportedError: nothing in the network is nonlinear, or nothing nonlinear can be an LBEN.
         RejectedError: the multipliers do not satisfy (10).
         InconclusiveError: an equilibrium block of unknown origin.
     """
-    before, proven = _whole(network)
-    return Reparametrized(before, lben_from_equilibrium(proven.block, proven.lam, proven.lip), ())
+    parts = [
+        lben_from_equilibrium(part.block, part.lam, part.lip) if isinstance(part, Proven) else part
+        for part in _runs(network)
+    ]
+    return Reparametrized(tuple(parts))
+
+
+def equilibria_from_network(network: Network) -> Network:
+    """The same network with one equilibrium block for every chain, and its multipliers as origin.
+
+    W is strictly block lower-triangular where a chain is explicit, and solved by substitution.
+    """
+    parts = [part.frozen() if isinstance(part, Proven) else part for part in _runs(network)]
+    return Network(parts, network.history)
 
 
 def equilibrium_from_network(network: Network) -> Network:
-    """The same network as one equilibrium block, with its multipliers as origin.
+    """The whole network as one dense equilibrium block behind its input normalisation.
 
-    W is strictly block lower-triangular where the network is explicit.
+    Convolutions and pooling are written out as matrices, so this is for small images.
+
+    Raises:
+        UnsupportedError: a block without a matrix of moderate size, or a normalisation that is not in
+            front.
     """
-    before, proven = _whole(network)
-    origin = Origin("lben", {"lip": proven.lip}, {"psi": 1.0 / proven.lam})
-    b = proven.block
-    new = Equilibrium(b.W, b.U, b.G, b.b_z, b.b_y, b.sigma, origin)
-    return Network([*before, new], network.history)
+    dense = [part for block in network.blocks for part in dense_form(block)]
+    found = equilibria_from_network(Network(dense, network.history))
+    rest = list(found.blocks)
+    while isinstance(rest[0], Normalize):
+        rest.pop(0)
+    if len(rest) > 1:
+        kinds = ", ".join(block.kind for block in network.blocks)
+        raise UnsupportedError(f"one equilibrium cannot hold all of: {kinds}")
+    return found
 
 
-def _whole(network: Network) -> tuple[tuple[Block, ...], Proven]:
-    blocks = list(network.blocks)
-    before: list[Block] = []
-    while blocks and isinstance(blocks[0], Normalize):
-        before.append(blocks.pop(0))
-    if not any(isinstance(block, Activation | Residual | Equilibrium) for block in blocks):
+def _runs(network: Network) -> list[Block | Proven]:
+    found = runs(network)
+    if not any(isinstance(part, Proven) for part in found):
         kinds = ", ".join(block.kind for block in network.blocks)
         raise UnsupportedError(f"reparametrization needs a nonlinear block, got: {kinds}")
-    proven: Proven | None = None
-    waiting: Affine | None = None  # an affine block that the next nonlinear one will take in
-    while blocks:
-        block = blocks.pop(0)
-        if isinstance(block, Affine):
-            waiting = block if waiting is None else _product(waiting, block)
-            continue
-        part = _part(block, blocks)
-        if waiting is not None:
-            part, waiting = affine_before(waiting, part), None
-        proven = part if proven is None else compose(proven, part)
-    assert proven is not None
-    return tuple(before), proven if waiting is None else affine_after(proven, waiting)
-
-
-def _part(block: Block, rest: list[Block]) -> Proven:
-    """The nonlinear block, with the residual blocks that follow it, as an equilibrium."""
-    if isinstance(block, Residual):
-        chain = [block]
-        while rest and isinstance(rest[0], Residual):
-            following = rest.pop(0)
-            assert isinstance(following, Residual)
-            chain.append(following)
-        return Proven(*equilibrium_from_residuals(chain), 1.0)
-    if isinstance(block, Activation):
-        return activation_alone(block.sigma)
-    if isinstance(block, Equilibrium):
-        guess = multipliers(block)
-        return Proven(block, torch.from_numpy(guess.lam.copy()), guess.lip)
-    raise UnsupportedError(f"reparametrization of a {block.kind} block in the middle of a network")
-
-
-def _product(first: Affine, second: Affine) -> Affine:
-    return Affine(second.W @ first.W, second.W @ first.b + second.b)
+    return found

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from certlip.blocks import Network, save
 from certlip.data import Dataset
+from certlip.equilibrium import LBEN
 from certlip.errors import InconclusiveError
 from certlip.layers.base import NUDGE
 from certlip.reparam import reparametrize
@@ -30,21 +31,24 @@ from certlip.training.train import certified_score
 
 
 class _Module(nn.Module):
-    """Fixed blocks, the LBEN, fixed blocks, as one torch module on raw inputs."""
+    """Fixed blocks and LBENs as one torch module on raw inputs."""
 
     def __init__(self, parts: Reparametrized, device: str) -> None:
         super().__init__()
-        self.lben = parts.lben.to(device)
-        self.before = Evaluator(Network(parts.before), device=device) if parts.before else None
-        self.after = Evaluator(Network(parts.after), device=device) if parts.after else None
+        self.lbens = nn.ModuleList(lben.to(device) for lben in parts.lbens)
+        self.steps = [
+            part if isinstance(part, LBEN) else Evaluator(Network([part]), device=device)
+            for part in parts.parts
+        ]
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.before is not None:
-            x = self.before(x)
-        y = self.lben(x)
-        assert self.lben.last_solution is not None
-        self.lben.last_solution.require_converged()
-        return y if self.after is None else self.after(y)
+        for step in self.steps:
+            x = step(x)
+        for lben in self.lbens:
+            assert isinstance(lben, LBEN)
+            assert lben.last_solution is not None
+            lben.last_solution.require_converged()
+        return x
 
 
 def finetune(
@@ -71,7 +75,8 @@ def finetune(
     exact = parts.freeze()
     if not (resume and (out / CHECKPOINT).exists()):
         save(Network(exact.blocks, network.history), out / "reparametrized.pt")
-    parts.lben.eps = NUDGE
+    for lben in parts.lbens:
+        lben.eps = NUDGE
     torch.manual_seed(settings.seed)
     module = _Module(parts, device)
     start = parts.freeze()

@@ -176,13 +176,27 @@ def test_multipliers_that_are_not_positive_are_refused(lam, lip):
     [
         (lambda: [normalize(3), head(0, 2, 3, 1.0)], "normalize, affine"),
         (lambda: [normalize(3)], "normalize"),
-        (lambda: [*chain(0, 3, 2, 1), normalize(3)], "normalize"),
     ],
 )
 def test_unsupported_networks_are_refused_with_their_kinds(blocks, kinds):
     for function in (reparametrize, equilibrium_from_network):
         with pytest.raises(UnsupportedError, match=kinds):
             function(Network(blocks()))
+
+
+def test_normalisation_behind_a_chain_stays_a_block():
+    network = Network([*chain(0, 3, 2, 1), normalize(3), *chain(1, 3, 2, 1)])
+    parts = reparametrize(network)
+    assert [type(part).__name__ for part in parts.parts] == ["LBEN", "Normalize", "LBEN"]
+    x = torch.randn(5, 3).double()
+    torch.testing.assert_close(Evaluator(parts.freeze())(x), Evaluator(network)(x))
+    assert prove(parts.freeze()).lip.value <= prove(network).lip.value * (1 + 1e-6)
+    with pytest.raises(
+        UnsupportedError, match="one equilibrium cannot hold all of: residual, norm"
+    ):
+        equilibrium_from_network(network)
+    with pytest.raises(ValueError, match="unpack"):
+        _ = parts.lben
 
 
 def test_an_equilibrium_of_unknown_origin_has_no_multipliers():
