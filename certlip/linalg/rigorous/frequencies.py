@@ -60,6 +60,7 @@ class Spectrum:
                 part[:, f2] = own.mid.transpose(0, 3, 1, 2)
                 self.rad = np.maximum(self.rad, own.radius().max(axis=(0, 3)))
         self.A, self.B = self.A.reshape(-1, o, i), self.B.reshape(-1, o, i)
+        self.rad[~kernel.any(axis=(2, 3))] = 0.0  # sums of zeros are exact
 
     def __len__(self) -> int:
         return len(self.A)
