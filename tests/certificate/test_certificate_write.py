@@ -4,19 +4,29 @@ import functools
 import hashlib
 from dataclasses import replace
 
+import conv_nets
 import numpy as np
 import pytest
 import torch
 
-from certlip.blocks import Activation, Affine, Equilibrium, Network, Normalize, Origin, Sigma
+from certlip.blocks import (
+    Activation,
+    Affine,
+    Equilibrium,
+    Network,
+    Normalize,
+    Origin,
+    Resize,
+    Sigma,
+)
 from certlip.blocks.activations import ELU, LeakyReLU, ReLU, Tanh
-from certlip.certificate import claims_of, write_certificate
+from certlip.certificate import claims_of, require_covered, write_certificate
 from certlip.certificate.claims import CERTIFIED, UNKNOWN
 from certlip.certify import Status, certify, parse_eps
 from certlip.checker import CertificateError, check_certificate
 from certlip.data import Dataset
 from certlip.equilibrium import LBEN
-from certlip.errors import InputError
+from certlip.errors import InputError, UnsupportedError
 from certlip.lmi import prove
 from certlip.models import SLLClassifier
 from certlip.reparam import equilibrium_from_network, reparametrize
@@ -306,3 +316,25 @@ def test_numbers_that_are_not_finite_are_unreadable_or_rejected(tmp_path):
     for lip in ("inf", "nan", "-1.0"):
         with pytest.raises(CertificateError, match="lipschitz_upper"):
             verdict(tmp_path / "a.certlip", network, proof.blocks, lip, claims)
+
+
+@pytest.mark.parametrize("k", range(6))
+def test_a_kind_that_the_format_does_not_cover_is_refused_before_anything_is_written(tmp_path, k):
+    block = conv_nets.network().blocks[k]
+    network = Network([conv_nets.network().blocks[k]])
+    proof, path = prove(network), tmp_path / "a.certlip"
+    _, _, claims = honest(NETWORKS["explicit"], 0)
+    with pytest.raises(
+        UnsupportedError, match=rf"block 0 \({block.kind}\), only normalize, "
+    ) as caught:
+        write_certificate(path, network, proof.blocks, str(proof.lip), claims)
+    assert caught.value.exit_code == 3
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(UnsupportedError):
+        require_covered(Network([*network.blocks, Resize(network.classes, 2)]))
+
+
+def test_every_kind_that_the_checker_knows_is_covered():
+    require_covered(NETWORKS["explicit"](0))
+    require_covered(Network([normalize(), mondeq(0)]))
