@@ -34,7 +34,7 @@ def equilibrium_from_residuals(
     G = [eye, *(s.columns(s.adjoint(K), -2.0 * D) for K, D in zip(Ks, Ds, strict=True))]
     rows = [[zeros(s, d, d), *(zeros(s, d, k) for k in inner)]]
     for n, K in enumerate(Ks):
-        before = [s.product(K, part) for part in G[: n + 1]]
+        before = [K, *(s.product(K, part) for part in G[1 : n + 1])]
         rows.append([*before, *(zeros(s, K.shape[0], k) for k in inner[n:])])
     U = s.grid([[eye], *([zeros(s, k, d)] for k in inner)])
     sigma = Sigma.concatenate(

@@ -23,17 +23,21 @@ from certlip.linalg.operators import Operator, as_operator
 class Solution:
     """States z (batch, n), the residuals ‖z − σ(Wz + c)‖₂ (batch,), and how they were reached.
 
-    `measure` is the residual, or how to compute it where the solver did not need it.
+    Either is given as it is, or by how to compute it where the solver did not need it.
     """
 
-    z: Tensor
-    measure: Tensor | Callable[[], Tensor]
+    states: Tensor | Callable[[], Tensor]
+    residuals: Tensor | Callable[[], Tensor]
     iterations: int
     converged: bool
 
     @cached_property
+    def z(self) -> Tensor:
+        return self.states if isinstance(self.states, Tensor) else self.states()
+
+    @cached_property
     def residual(self) -> Tensor:
-        return self.measure if isinstance(self.measure, Tensor) else self.measure()
+        return self.residuals if isinstance(self.residuals, Tensor) else self.residuals()
 
     def require_converged(self) -> None:
         """Raises an `InconclusiveError` unless every row has converged."""

@@ -19,14 +19,12 @@ def solver_for(
     tol: float | None = None,
     *,
     metric: Tensor | None = None,
-    output: Operator | None = None,
     compact: bool = True,
 ) -> EquilibriumSolver:
     """Substitution where W is triangular in storage, sweeps where it nearly is, else splitting.
 
     Args:
         metric: A diagonal of (3) per unit, for the splitting.
-        output: The map G of the block, which W may share factors with.
         compact: Whether converged rows leave the batch.
     """
     W = as_operator(W)

@@ -76,12 +76,16 @@ class IterativeSolver(EquilibriumSolver):
         return None
 
     def solve(self, c: Tensor, z0: Tensor | None = None) -> Solution:
+        rows = torch.arange(c.shape[0], device=c.device)
         best = torch.zeros_like(c) if z0 is None else z0.clone()
         state = self.begin(best.clone(), c)
-        residual, size = self.measured(state)
-        rows = torch.arange(c.shape[0], device=c.device)
-        before, running = residual, ~self.accepts(size, residual)
-        residual, done = residual.clone(), ~running
+        if z0 is None:  # zero is no guess worth measuring
+            residual = torch.full(c.shape[:1], torch.inf, dtype=c.dtype, device=c.device)
+            running = torch.ones_like(rows, dtype=torch.bool)
+        else:
+            residual, size = self.measured(state)
+            running = ~self.accepts(size, residual)
+        before, residual, done = residual, residual.clone(), ~running
         iteration = 0
         while iteration < self.max_iter and bool(running.any()):
             if self.compact and int(running.sum()) <= LEAVE * len(rows):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import torch
@@ -25,9 +26,11 @@ from certlip.blocks import (
     Resize,
 )
 from certlip.errors import UnsupportedError
-from certlip.linalg.operators import Dense, Operator, convolution
+from certlip.linalg.operators import convolution
 from certlip.linalg.operators.stencil import correlate, correlate_adjoint
-from certlip.solvers.base import Solution
+from certlip.linalg.structure import structure_on
+from certlip.solvers.base import EquilibriumSolver, Solution
+from certlip.solvers.chain import Chain, chain_of
 from certlip.solvers.choose import solver_for
 from certlip.solvers.implicit import equilibrium
 
@@ -57,30 +60,47 @@ class Implicit:
         def moved(array: Tensor) -> Tensor:
             return array.to(device=device, dtype=dtype)
 
-        def operator(array: Tensor) -> Operator:
-            if isinstance(block, ConvEquilibrium):
-                return convolution(moved(array), block.torus)
-            return Dense(moved(array))
-
-        self.W, self.U, self.G = (operator(array) for array in (block.W, block.U, block.G))
-        self.b_z = self.W.spread(moved(block.b_z))
-        b_y = moved(block.b_y)
-        self.b_y = b_y if self.G.repeat == 1 else b_y.repeat_interleave(self.G.repeat)
-        metric = _metric(block.origin, self.W.units)
-        self.solver = solver_for(
+        s = structure_on(block.torus if isinstance(block, ConvEquilibrium) else None)
+        self.W, self.U, self.G = (s.map(moved(a)) for a in (block.W, block.U, block.G))
+        self.b_z, self.b_y = s.spread(moved(block.b_z)), s.spread(moved(block.b_y))
+        self.chain = chain_of(block, dtype, device)
+        metric = _metric(block.origin, block.n)
+        self.make_solver = partial(
+            solver_for,
             self.W,
             block.sigma,
             tol,
             metric=None if metric is None else moved(metric),
-            output=self.G,
             compact=compact,
         )
+        if self.chain is None:
+            _ = self.solver
         self.strict = strict
 
+    @cached_property
+    def solver(self) -> EquilibriumSolver:
+        """Not needed for a chain, except to tell its residual."""
+        return self.make_solver()
+
     def solve(self, x: Tensor, z0: Tensor | None) -> tuple[Tensor, Solution]:
+        if self.chain is not None:
+            return self._run(self.chain, x)
         c = self.U.apply(x) + self.b_z
         z, solution = equilibrium(self.W, c, self.solver, z0, strict=self.strict)
         return self.G.apply(z) + self.b_y, solution
+
+    def _run(self, chain: Chain, x: Tensor) -> tuple[Tensor, Solution]:
+        y, states = chain(x)
+
+        def z() -> Tensor:
+            return torch.cat([part.detach() for part in states], dim=1)
+
+        @torch.no_grad()
+        def residual() -> Tensor:
+            return self.solver.residual(z(), self.U.apply(x) + self.b_z)
+
+        finite = bool(y.detach().sum(dtype=torch.float64).isfinite())
+        return y, Solution(z, residual, len(states), finite)
 
 
 def prepared(

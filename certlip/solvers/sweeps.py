@@ -47,29 +47,33 @@ class Sweep(ABC):
         """
 
 
-def sweep_for(W: Operator, sigma: Sigma, blocks: list[slice]) -> Sweep:
-    """The sweep over these blocks of units."""
+def sweep_for(W: Operator, sigma: Sigma, blocks: list[slice], *, strict: bool = False) -> Sweep:
+    """The sweep over these blocks of units; `strict` where a block reads the ones before it only."""
+    reads = [(B, slice(0, B.start if strict else W.units)) for B in blocks]
     if isinstance(W, Dense):
-        return DenseSweep(W, sigma, blocks)
+        return DenseSweep(W, sigma, reads)
     assert isinstance(W, Circulant | Stencil)
-    return TorusSweep(Circulant(W.blocks(), W.torus), sigma, blocks)
+    return TorusSweep(Circulant(W.blocks(), W.torus), sigma, reads)
+
+
+Reads = list[tuple[slice, slice]]  # a block of units, and which units it reads
 
 
 class DenseSweep(Sweep):
     """Rows of a matrix."""
 
-    def __init__(self, W: Dense, sigma: Sigma, blocks: list[slice]) -> None:
+    def __init__(self, W: Dense, sigma: Sigma, reads: Reads) -> None:
         self.W, self.sigma = W, sigma
-        self.parts = [(B, sigma.part(B.start, B.stop), W.A[B].mT) for B in blocks]
-        self.columns = [(B, W.A[:, B]) for B in reversed(blocks)]
+        self.parts = [(B, sigma.part(B.start, B.stop), R, W.A[B, R].mT) for B, R in reads]
+        self.columns = [(B, W.A[:, B]) for B, _ in reversed(reads)]
 
     def begin(self, z: Tensor, c: Tensor) -> State:
         return {"z": z, "c": c}
 
     def forward(self, state: State) -> None:
         z, c = state["z"], state["c"]
-        for B, sigma, rows in self.parts:
-            z[:, B] = sigma.forward(z @ rows + c[:, B])
+        for B, sigma, R, rows in self.parts:
+            z[:, B] = sigma.forward(z[:, R] @ rows + c[:, B])
 
     def measured(self, state: State) -> tuple[Tensor, Tensor]:
         z = state["z"]
@@ -90,16 +94,16 @@ class TorusSweep(Sweep):
 
     row_axis: ClassVar[dict[str, int]] = {"z": 2, "c": 2, "J": 2, "spectrum": 1}
 
-    def __init__(self, W: Circulant, sigma: Sigma, blocks: list[slice]) -> None:
+    def __init__(self, W: Circulant, sigma: Sigma, reads: Reads) -> None:
         self.torus = W.torus
         self.sigma = channel_sigma(sigma, W.repeat)
-        reads = (W.pattern() > 0).any(dim=1)
-        self.parts = [
+        pattern = W.pattern() > 0
+        self.parts = []
+        for B, R in reads:
             # a block that reads no state, such as the input of (14), needs no transform
-            (B, self.sigma.part(B.start, B.stop), W.K[:, B].mT if bool(reads[B].any()) else None)
-            for B in blocks
-        ]
-        self.columns = [(B, W.K[:, :, B].conj()) for B in reversed(blocks)]
+            rows = W.K[:, B, R].mT if bool(pattern[B].any()) else None
+            self.parts.append((B, self.sigma.part(B.start, B.stop), R, rows))
+        self.columns = [(B, W.K[:, :, B].conj()) for B, _ in reversed(reads)]
         self.rows = W.K.mT
 
     def begin(self, z: Tensor, c: Tensor) -> State:
@@ -113,19 +117,17 @@ class TorusSweep(Sweep):
 
     def forward(self, state: State) -> None:
         z, c, spectrum = state["z"], state["c"], state["spectrum"]
-        for B, sigma, rows in self.parts:
+        for B, sigma, R, rows in self.parts:
             v = c[..., B]
             if rows is not None:
-                v = v + self.torus.inverse(spectrum @ rows)
+                v = v + self.torus.inverse(spectrum[..., R] @ rows)
             part = sigma.forward(v)
             z[..., B], spectrum[..., B] = part, self.torus.transform(part)
 
     def measured(self, state: State) -> tuple[Tensor, Tensor]:
         z, c = state["z"], state["c"]
         new = self.sigma.forward(self.torus.inverse(state["spectrum"] @ self.rows) + c)
-        return torch.linalg.vector_norm(z - new, dim=(0, 1, 3)), torch.linalg.vector_norm(
-            z, dim=(0, 1, 3)
-        )
+        return _norms(z - new), _norms(z)
 
     def point(self, state: State) -> Tensor:
         return self.torus.from_pixels(state["z"])
@@ -135,3 +137,8 @@ class TorusSweep(Sweep):
         for B, columns in self.columns:
             part = J[..., B] * (g[..., B] + self.torus.inverse(spectrum @ columns))
             v[..., B], spectrum[..., B] = part, self.torus.transform(part)
+
+
+def _norms(x: Tensor) -> Tensor:
+    """‖x‖ per row of pixels (H, W, rows, c); summed over pixels first, where memory is contiguous."""
+    return x.square().sum(dim=(0, 1)).sum(dim=1).sqrt()
