@@ -52,37 +52,37 @@ def runs(network: Network) -> list[Block | Proven]:
     waiting: list[Block] = []
     key: Key = None
     for block in network.blocks:
-        own = _key(block, key if waiting else None)
-        if waiting and own != key:
+        belongs, own = _key(block, key if waiting else None)
+        if waiting and not (belongs and own == key):
             result.extend(_run(structure_on(key), waiting))
             waiting = []
-        if own is False:
-            result.append(block)
-        else:
+        if belongs:
             key = own
             waiting.append(block)
+        else:
+            result.append(block)
     if waiting:
         result.extend(_run(structure_on(key), waiting))
     return result
 
 
-def _key(block: Block, present: Key) -> Key | bool:
-    """The torus of the block's structure, None for matrices, False for a block of no run.
+def _key(block: Block, present: Key) -> tuple[bool, Key]:
+    """Whether the block belongs to a run, and the torus of its structure, None for matrices.
 
     An activation belongs to the run that it follows.
     """
     if isinstance(block, Affine | Residual | Equilibrium):
-        return None
+        return True, None
     if isinstance(block, Resize) and block.d * block.q <= LARGEST_RESIZE:
-        return None
+        return True, None
     if isinstance(block, ConvEquilibrium):
-        return block.torus
+        return True, block.torus
     if isinstance(block, Convolution | ConvResidual) and block.padding == "circular":
-        return block.torus
+        return True, block.torus
     if isinstance(block, Activation):
         whole = present is not None and _whole_channels(block, present)
-        return present if whole else None
-    return False
+        return True, present if whole else None
+    return False, None
 
 
 def _whole_channels(block: Activation, torus: Torus) -> bool:

@@ -62,11 +62,12 @@ class Operator(ABC):
         """(I + α(I − A))⁻¹ for a square A, α > 0 a number or a step per unit, (units,).
 
         Raises:
-            torch.linalg.LinAlgError: a block is singular.
+            RuntimeError: a block is singular.
         """
         A = self.blocks()
         eye = torch.eye(A.shape[-1], dtype=A.dtype, device=A.device)
-        scaled = alpha * (eye - A) if isinstance(alpha, float) else alpha[:, None] * (eye - A)
+        step = alpha[:, None] if isinstance(alpha, Tensor) else alpha
+        scaled = step * (eye - A)
         # solved against the identity: batched inverses may hang on CPU threads
         return self.from_blocks(torch.linalg.solve(eye + scaled, eye.expand_as(A)))
 
