@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 
 from certlip.blocks import (
     Activation,
+    ConvEquilibrium,
     GroupSort,
     Network,
+    Origin,
     Pooling,
     Resize,
     Sigma,
 )
-from certlip.blocks.activations import ELU, LeakyReLU, Tanh
+from certlip.blocks.activations import ELU, Identity, LeakyReLU, Tanh
 from certlip.blocks.dense_form import dense_form, kernel_matrix
 from certlip.certify import Status, certify, falsify
 from certlip.certify.enclosure import Encloser, image
@@ -27,7 +29,7 @@ from certlip.certify.enclosure.convolution import ByFrequency, Direct
 from certlip.certify.enclosure.near import Near
 from certlip.linalg.torus import Torus
 from certlip.lmi import prove
-from certlip.solvers import Solution
+from certlip.solvers import Evaluator, Solution
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -143,8 +145,67 @@ def test_products_with_kernels_are_held(seed, shape, extra, scale):
                 y = each(x)
                 gap = exact(y.v[0]) - wanted
                 assert sum(g * g for g in gap) <= Fraction(float(y.error[0])) ** 2
-                own = each(Near.exact(x.v)).error[0]
+                y = each(Near.exact(x.v))
+                gap, own = exact(y.v[0]) - A.dot(exact(x.v[0])), y.error[0]
+                assert sum(g * g for g in gap) <= Fraction(float(own)) ** 2
                 assert own <= 1e-12 * np.abs(K).sum() * np.linalg.norm(x.v) + 1e-148
+
+
+class Off:
+    """A map that is off by 1e-3 in every entry, and says so."""
+
+    def __init__(self, true):
+        self.true, self.numbers = true, true.numbers
+
+    def __call__(self, x):
+        y = self.true(x)
+        return Near(y.v + 1e-3, y.error + 1.001e-3 * np.sqrt(y.v.shape[1]))
+
+
+@pytest.mark.parametrize(
+    ("block", "name"),
+    [
+        (convolution(0), "K"),
+        (conv_residual(0, share=0.9), "K"),
+        (conv_residual(0, share=0.9), "KT"),
+        *[(conv_lben(0), name) for name in ("W", "U", "G")],
+    ],
+)
+def test_the_error_of_every_product_counts(block, name):
+    net = Network([block])
+    encloser = Encloser(net, prove(net))
+    x = 3.0 * np.random.default_rng(0).standard_normal((4, net.in_width))
+    good = encloser(x)
+    setattr(encloser.local[0], name, Off(getattr(encloser.local[0], name)))
+    bad = encloser(x)
+    assert_holds(net, bad, x)
+    assert (bad.error > 1e3 * good.error).all()
+
+
+def test_a_residual_that_only_looks_small_is_not_believed():
+    # the product with W is off by 1e-3, and the guess solves the equation that is off by as much
+    block = conv_lben(0)
+    net, shifted = Network([block]), Network([replace(block, b_z=block.b_z + 1e-3)])
+    encloser = Encloser(net, prove(net))
+    encloser.local[0].W = Off(encloser.local[0].W)
+    encloser.guess = Evaluator(shifted)
+    x = 3.0 * np.random.default_rng(0).standard_normal((4, net.in_width))
+    assert_holds(net, encloser(x), x)
+
+
+def test_the_distance_of_a_guess_is_bounded_and_not_by_much_more():
+    # z = 0.9z + x: from the guess 0 the residual is x, the distance 10x = (1 + 0.9/0.1)x
+    one = tensor([[[[1.0]]]])
+    origin, zero = Origin("mondeq", {"m": 0.1}), tensor([0.0])
+    block = ConvEquilibrium(0.9 * one, one, one, zero, zero, Sigma.of(Identity(), 6), 2, 3, origin)
+    net = Network([block])
+    encloser = Encloser(net, prove(net))
+    encloser.guess = Guess(lambda _k, y: np.zeros_like(y))
+    x = np.random.default_rng(0).standard_normal((2, 6))
+    enclosure = encloser(x)
+    distance = 2.0 * 10.0 * np.linalg.norm(x, axis=1)  # twice: the slack of claims
+    assert (enclosure.error >= distance * (1 - 1e-9)).all()
+    assert (enclosure.error <= distance * 1.01).all()
 
 
 @pytest.mark.parametrize("kind", [LeakyReLU(0.3), Tanh(), ELU(0.7)])

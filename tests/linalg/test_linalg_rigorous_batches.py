@@ -42,6 +42,14 @@ def test_a_batch_with_room_is_accepted_as_its_matrices_are(seed, count, n):
     )
 
 
+@given(seed=seeds, n=st.integers(2, 5), exponent=st.integers(0, 200))
+def test_small_matrices_do_not_help_a_singular_one(seed, n, exponent):
+    B = np.random.default_rng(seed).integers(-9, 10, (n, n - 1)).astype(float)
+    singular, small = np.ldexp(B @ B.T, exponent), np.ldexp(np.eye(n), -exponent)
+    for batch in ([singular, small], [small, singular]):
+        assert not is_positive_definite(Ball(np.array(batch)))
+
+
 @pytest.mark.parametrize("where", [0, 3, 6])
 @pytest.mark.parametrize("bad", ["nan", "inf", "indefinite", "unsymmetric", "radius"])
 def test_one_bad_matrix_spoils_the_batch(where, bad):

@@ -19,9 +19,10 @@ from conv_nets import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from certlip.blocks import ConvEquilibrium, GroupSort, Network, Pooling, Resize
+from certlip.blocks import ConvEquilibrium, GroupSort, Network, Origin, Pooling, Resize
 from certlip.blocks.dense_form import dense_form
 from certlip.errors import InconclusiveError, InputError, RejectedError
+from certlip.linalg.rigorous import frequencies
 from certlip.lmi import Conditions, prove
 from certlip.lmi.check import check, exit_code
 from certlip.lmi.everywhere import Everywhere
@@ -139,7 +140,9 @@ def identity_kernel(block):
     return kernel
 
 
-def test_one_bad_frequency_is_enough_to_reject():
+@pytest.mark.parametrize("chunk", [1, 2**17])
+def test_one_bad_frequency_is_enough_to_reject(chunk, monkeypatch):
+    monkeypatch.setattr(frequencies, "CHUNK", chunk)
     # W = 0 but for the constant image of channel 0, which it doubles
     block = conv_lben(n=2, height=3, width=3)
     W = np.zeros((2, 2, 3, 3))
@@ -147,6 +150,19 @@ def test_one_bad_frequency_is_enough_to_reject():
     with pytest.raises(RejectedError, match=r"block 0 \(conv-equilibrium\): \(3\) does not hold"):
         proven(replace(block, W=tensor(W)))
     assert proven(replace(block, W=tensor(0.25 * W)), lip=100.0).mu.value > 0.4
+
+
+@pytest.mark.parametrize("chunk", [1, 2**17])
+def test_one_steep_frequency_is_enough_to_refuse_a_bound(chunk, monkeypatch):
+    # y = σ(mean of x): the slope is 1 for constant images and 0 for all others
+    monkeypatch.setattr(frequencies, "CHUNK", chunk)
+    one, zero = np.ones((1, 1, 1, 1)), tensor([0.0])
+    kernels = tensor(0.0 * one), tensor(np.full((1, 1, 3, 3), 1 / 9)), tensor(one)
+    origin = Origin("lben", {"lip": 1.0}, {"psi": tensor([2 / 3])})
+    block = ConvEquilibrium(*kernels, zero, zero, relu(1, 3, 3), 3, 3, origin)
+    assert proven(block, lip=1.2).lip.value == 1.2
+    with pytest.raises(RejectedError, match=r"\(10\) with L = 0.5 does not hold"):
+        proven(block, lip=0.5)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -242,6 +258,14 @@ def test_channels_that_never_act_do_not_count():
     assert proven(replace(block, K=K, D=torch.zeros_like(D))).lip.value == 1.0
     with pytest.raises(RejectedError):
         proven(replace(block, K=K))
+
+
+def test_zero_padding_may_need_a_smaller_d_than_a_torus_of_the_image():
+    # x ↦ x[p] − x[p + 1] on three pixels: ‖K‖² is 3 on the torus, 4cos²(π/7) = 3.25 with zero padding
+    block = conv_residual(0, 1, 1, (1, 2), 1, 3, "zero")
+    block = replace(block, K=tensor([[[[1.0, -1.0]]]]), D=tensor([1 / 3.1]))
+    assert proven(block).lip.value >= residual_slope(block) > 1.09
+    assert proven(replace(block, padding="circular")).lip.value == 1.0
 
 
 # --- whole networks --------------------------------------------------------------------------------
