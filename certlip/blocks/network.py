@@ -10,6 +10,10 @@ from typing import Any
 from certlip.blocks.base import Block
 from certlip.errors import InputError
 
+#: The most numbers between two blocks. Sizes of images are plain values that no array stands behind: a file
+#: could claim any, and evaluating it would ask for memory that no machine has.
+WIDEST_NETWORK = 2**26
+
 
 class Network:
     """f = f_K ∘ … ∘ f_1 on flattened raw inputs, with its training history (plain values)."""
@@ -22,6 +26,11 @@ class Network:
         for k, entry in enumerate(self.history):
             if not isinstance(entry, dict):
                 raise InputError(f"history[{k}] is a {type(entry).__name__}: expected an object")
+        for k, block in enumerate(self.blocks):
+            if max(block.in_width, block.out_width) > WIDEST_NETWORK:
+                raise InputError(
+                    f"block {k} ({block.describe()}): expected at most {WIDEST_NETWORK:,} numbers"
+                )
         for k, (before, after) in enumerate(zip(self.blocks, self.blocks[1:], strict=False)):
             if before.out_width != after.in_width:
                 raise InputError(

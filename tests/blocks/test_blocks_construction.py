@@ -193,6 +193,11 @@ def test_a_tensor_with_a_pending_sign_is_stored_as_numbers():
         (lambda: Origin("lben", {}, {"psi": t(2) * torch.nan}), "psi.*expected finite"),
         (lambda: Network([]), "at least one block"),
         (lambda: Network([Affine(t(2, 3), t(2)), Affine(t(2, 3), t(2))]), "gives 2 numbers"),
+        (
+            lambda: Network([Resize(3, 2**26 + 1)]),
+            "block 0 .3 → 67108865.: expected at most 67,108",
+        ),
+        (lambda: Network([Activation(relu(10**30))]), "block 0 .10*, relu.*: expected at most"),
         (lambda: Network([Affine(t(2, 3), t(2))], WRONG), r"history\[0\] is a str"),
         (lambda: Network([Affine(t(2, 3), t(2))], [{}, WRONG]), r"history\[1\] is a str"),
     ],
@@ -344,6 +349,10 @@ def test_the_hash_does_not_cover_history_or_origin(kind):
     assert told.sha256() == plain.sha256()
     origin = Origin("lben", {"lip": 2.0}, {"psi": t(3).abs()})
     assert Network([replace(block, origin=origin)]).sha256() == plain.sha256()
+
+
+def test_the_widest_network_is_allowed():
+    assert Network([Resize(3, 2**26), Resize(2**26, 3)]).classes == 3
 
 
 def test_a_network_knows_its_widths():
