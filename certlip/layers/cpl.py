@@ -87,9 +87,9 @@ class CPLConv(ConvLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         K = self.kernel
-        step = 2.0 * inverse(convolution_norm(K, self.torus, self.padding) ** 2)
+        step = -2.0 * inverse(convolution_norm(K, self.torus, self.padding) ** 2)
         s = self.activation.forward(correlate(x, K, self.padding) + self.bias[:, None, None])
-        return x - correlate_adjoint(s, step * K, self.padding)
+        return x + correlate_adjoint(s, step * K, self.padding)
 
     def freeze(self) -> list[Block]:
         """One residual block.

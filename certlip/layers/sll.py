@@ -115,8 +115,8 @@ class SLLConv(ConvLayer):
         K = self.kernel
         D = inverse(sll_conv_scaling(K, self.log_q.exp()))
         s = self.activation.forward(correlate(x, K, self.padding) + self.bias[:, None, None])
-        # 2T⁻¹ goes into the kernel: it has far fewer entries than the images
-        return x - correlate_adjoint(s, (2.0 * D)[:, None, None, None] * K, self.padding)
+        # −2T⁻¹ goes into the kernel: it has far fewer entries than the images
+        return x + correlate_adjoint(s, (-2.0 * D)[:, None, None, None] * K, self.padding)
 
     def freeze(self) -> list[Block]:
         """One residual block without the hidden channels whose kernel is zero.
