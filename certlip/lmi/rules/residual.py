@@ -40,6 +40,7 @@ def prove_residual(block: Residual | ConvResidual) -> ResidualProof:
     live = (block.D > 0).numpy()
     D = block.D.numpy()[live]
     grams = _grams(block, live) if len(D) else []
+    left = "D WᵀW D" if isinstance(block, Residual) else "D KKᵀ D"
 
     def matrix(gram: Ball, delta: float) -> Ball:
         """(1 + δ)D − DWᵀWD, for WᵀW or a batch of real forms of KKᵀ."""
@@ -59,13 +60,13 @@ def prove_residual(block: Residual | ConvResidual) -> ResidualProof:
                 _lipschitz(delta),
                 1.0,
                 time.perf_counter() - start,
-                condition="D WᵀW D ⪯ D" if delta == 0.0 else f"D WᵀW D ⪯ (1 + {delta:g})D",
+                condition=f"{left} ⪯ D" if delta == 0.0 else f"{left} ⪯ (1 + {delta:g})D",
                 method="analytic",
                 delta=delta,
             )
     if any(negative_direction(matrix(gram, DELTAS[-1])) is not None for gram in grams):
-        raise RejectedError(f"D WᵀW D ⪯ {1 + DELTAS[-1]:g}·D does not hold: D is far too large")
-    raise InconclusiveError("D WᵀW D ⪯ D is neither proven nor refuted in double precision")
+        raise RejectedError(f"{left} ⪯ {1 + DELTAS[-1]:g}·D does not hold: D is far too large")
+    raise InconclusiveError(f"{left} ⪯ D is neither proven nor refuted in double precision")
 
 
 def _grams(block: Residual | ConvResidual, live: np.ndarray) -> Iterable[Ball]:
