@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "solvers": {"linalg", "blocks"},
     "layers": {"linalg", "blocks"},
     "equilibrium": {"linalg", "blocks", "solvers"},
-    "models": {"layers", "equilibrium", "blocks"},
+    "models": {"linalg", "layers", "equilibrium", "blocks"},
     "lmi": {"linalg", "blocks"},
     "reparam": {"linalg", "blocks", "lmi", "equilibrium"},
     "data": set(),

@@ -10,8 +10,7 @@ import torch
 
 from certlip.blocks import Network, save
 from certlip.data import Dataset
-from certlip.errors import InputError
-from certlip.models import MODELS
+from certlip.models import build
 from certlip.training.loop import Progress, fit, history_entry
 from certlip.training.recipe import Settings
 
@@ -30,6 +29,8 @@ def train(
 ) -> Network:
     """Trains and writes `out/model.pt`, `out/metrics.jsonl` and, while it runs, a checkpoint.
 
+    The model is `certlip.models.build(family, data.shape, data.classes, **architecture)`.
+
     Returns:
         The frozen network of the epoch with the best certified accuracy on the validation split.
 
@@ -37,18 +38,14 @@ def train(
         InputError: unknown family, an architecture that does not fit the data, an unusable folder.
         InconclusiveError: no epoch could be proven.
     """
-    if family not in MODELS:
-        raise InputError(f"--family {family!r}: expected one of {', '.join(MODELS)}")
     torch.manual_seed(settings.seed)
-    try:
-        model = MODELS[family](data.x.shape[1], data.classes, **architecture)
-    except TypeError:
-        raise InputError(f"a {family} model does not have the sizes {architecture}") from None
+    model = build(family, data.shape, data.classes, **architecture)
     model = model.to(device=device, dtype=model.dtype)
     key: dict[str, Any] = {
         "step": "train",
         "family": family,
         "architecture": architecture,
+        "shape": list(data.shape),
         "data": data.sha256(),
         "validation": validation.sha256(),
         "settings": settings.__dict__,

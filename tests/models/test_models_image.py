@@ -5,7 +5,7 @@ import torch
 
 from certlip.errors import InputError
 from certlip.lmi import prove
-from certlip.models import MODELS, NAMED
+from certlip.models import MODELS, NAMED, build
 from certlip.models.image import ImageClassifier
 from certlip.solvers import Evaluator
 
@@ -122,6 +122,17 @@ def test_the_networks_of_araujo_et_al_have_their_published_sizes(name):
     assert sum(p.numel() for p in model.parameters()) // 10**6 == millions
 
 
+def test_the_networks_of_winston_and_kolter_have_about_their_published_sizes():
+    with torch.device("meta"):
+        conv = build("winston2020-conv", (3, 32, 32), 10)
+    shapes = [tuple(p.shape) for p in conv.parameters()]
+    assert shapes.count((81, 81, 3, 3)) == 2
+    assert (10, 81 * 8 * 8) in shapes
+    assert sum(p.numel() for p in conv.parameters()) // 1000 == 172
+    dense = build("winston2020-fc", (1, 28, 28), 10)
+    assert [tuple(p.shape) for p in dense.parameters()].count((87, 87)) == 2
+
+
 def test_the_network_of_havens_et_al():
     torch.manual_seed(0)
     model = NAMED["havens2023-sll"](3 * 32 * 32, 10, height=32, width=32)
@@ -138,17 +149,21 @@ def test_the_network_of_havens_et_al():
     assert [tuple(p.shape) for p in wide.parameters()].count((8, 8, 3, 3)) == 4
 
 
+#: sizes in place of the published ones
+EXPLICIT = {"channels": 3, "conv_depth": 2, "hidden": 6, "dense_depth": 1}
+IMPLICIT = {"winston2020-fc": {"hidden": 6}, "winston2020-conv": {"channels": 3}}
+
+
 @pytest.mark.parametrize("name", NAMED)
 def test_named_networks_on_small_images_are_proven(name):
-    small = {"channels": 3, "conv_depth": 2, "hidden": 6, "dense_depth": 1}
-    model = NAMED[name](2 * 8 * 4, 3, height=8, width=4, **small).double()
+    model = build(name, (2, 8, 4), 3, **IMPLICIT.get(name, EXPLICIT)).double()
     network, x = model.freeze(), torch.rand(4, 64, dtype=torch.float64)
     with torch.no_grad():
         assert (Evaluator(network)(x) - model(x)).abs().max() < 1e-7
     normalized = name.startswith("araujo")
     assert prove(network).lip.value <= (3.0**0.5 if normalized else 1.0) * (1 + 1e-6)
     padding = {b.padding for b in network.blocks if b.kind == "conv-residual"}
-    assert padding == {"zero" if normalized else "circular"}
+    assert padding == (set() if name in IMPLICIT else {"zero" if normalized else "circular"})
 
 
 # --- sizes that do not fit

@@ -275,6 +275,7 @@ def test_bad_settings_are_refused(change):
         dataclasses.replace(Settings(), **change)
 
 
+IMAGES = {"channels": 4, "pool": 4}
 SMALL = {
     "sll": {"width": 64, "hidden": 12, "depth": 2},
     "cpl": {"width": 64, "hidden": 12, "depth": 2},
@@ -283,6 +284,13 @@ SMALL = {
     "mondeq": {"hidden": 24},
     "g-mondeq": {"hidden": 24},
     "lben": {"hidden": 24},
+    "sll-conv": {**IMAGES, "inner": 3, "conv_depth": 2, "hidden": 12, "dense_depth": 1},
+    "cpl-conv": {**IMAGES, "inner": 3, "conv_depth": 2, "hidden": 12, "dense_depth": 1},
+    "aol-conv": {**IMAGES, "conv_depth": 2, "hidden": 16, "dense_depth": 1},
+    "sandwich-conv": {**IMAGES, "inner": 3, "conv_depth": 2, "hidden": 12, "dense_depth": 1},
+    "mondeq-conv": IMAGES,
+    "g-mondeq-conv": IMAGES,
+    "lben-conv": IMAGES,
 }
 
 
@@ -312,5 +320,5 @@ def test_every_family_trains_is_proven_and_fine_tunes(family, splits, tmp_path):
 
 
 def test_sizes_that_a_family_does_not_have_are_refused(splits, tmp_path):
-    with pytest.raises(InputError, match="mondeq model does not have the sizes"):
+    with pytest.raises(InputError, match="family mondeq: no size 'depth'"):
         train("mondeq", {"depth": 3}, splits["train"], splits["validation"], Settings(), tmp_path)
