@@ -80,9 +80,10 @@ def certify_run(
 
     Raises:
         RejectedError, InconclusiveError: no bound could be proven; then nothing is certified.
+        UnsupportedError: a certificate is asked for that its format does not cover.
         InputError: data that does not fit the model.
     """
-    from certlip.certificate import claims_of, write_certificate
+    from certlip.certificate import claims_of, require_covered, write_certificate
     from certlip.certify import certify, certify_document, sample_rows
     from certlip.lmi import prove
 
@@ -90,6 +91,8 @@ def certify_run(
         raise InputError(
             f"{data.name} has {data.classes} classes, the model {network.classes} logits"
         )
+    if certificate is not None:
+        require_covered(network)
     start = time.perf_counter()
     with session.console.status("proving the Lipschitz bound"):
         proof = prove(network)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,9 +20,12 @@ from .options import (
     read_data,
     read_model,
 )
-from .recipes import default_recipe
 from .session import Session, command
 from .watching import watch
+
+if TYPE_CHECKING:
+    from certlip.blocks import Block, Network
+    from certlip.reparam import Reparametrized
 
 
 def finetune(
@@ -38,18 +42,20 @@ def finetune(
     batch_size: Annotated[int | None, typer.Option(help="Samples per step.")] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
 ) -> int:
-    """Reparametrize as an LBEN with the same function and Lipschitz bound, then fine-tune."""
+    """Reparametrize as LBENs with the same function and Lipschitz bound, then fine-tune."""
+    from certlip.models import MODELS, NAMED
     from certlip.training import finetune as run
-    from certlip.training import load_recipe
+    from certlip.training import load_recipe, recipe_for
 
     session.prepare_torch()
     network = read_model(model)
-    name = dataset or next(
-        (e["dataset"] for e in reversed(network.history) if e.get("dataset")), None
-    )
+    name = dataset or _latest(network, "dataset")
     if name is None:
         raise InputError(f"{model}: its history names no dataset; give --dataset")
-    settings = load_recipe(recipe or default_recipe(None, name)).finetune.with_options(
+    family = _latest(network, "family")
+    known = family if family in {**MODELS, **NAMED} else None
+    source = load_recipe(recipe) if recipe else recipe_for(known, name)
+    settings = source.finetune.with_options(
         epochs=epochs, batch_size=batch_size, lr=lr, seed=session.seed
     )
     data = read_data(name, data_dir, split, limit)
@@ -68,6 +74,7 @@ def finetune(
             out,
             resume=resume,
             device=session.device,
+            on_parts=lambda parts: session.say(*_what_is_trained(parts)),
             on_epoch=on_epoch,
         )
     kept = tuned.history[-1]["epochs_not_worse"]
@@ -81,6 +88,34 @@ def finetune(
     )
     emit_run(session, "finetune", out, tuned)
     return 0
+
+
+def _latest(network: Network, key: str) -> str | None:
+    """What the history says last under that key; a file may say anything, so only if it is text."""
+    said = [entry.get(key) for entry in network.history]
+    return next((value for value in reversed(said) if value and isinstance(value, str)), None)
+
+
+def _what_is_trained(parts: Reparametrized) -> list[str]:
+    """A line for every LBEN, and one for the blocks between them."""
+    from certlip.equilibrium import LBEN
+
+    lines, fixed = [], Counter()
+    for part in parts.parts:
+        if isinstance(part, LBEN):
+            count = sum(p.numel() for p in part.parameters())
+            lines.append(f"trained: an LBEN, {part.freeze().describe()}, {count:,} parameters")
+        else:
+            fixed[_kind(part)] += 1
+    if fixed:
+        words = [kind if n == 1 else f"{n} × {kind}" for kind, n in fixed.items()]
+        lines.append(f"stays as it is: {', '.join(words)}")
+    return lines
+
+
+def _kind(block: Block) -> str:
+    padding = getattr(block, "padding", None)
+    return block.kind if padding is None else f"{block.kind} with {padding} padding"
 
 
 def register(app: typer.Typer) -> None:

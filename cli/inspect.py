@@ -10,7 +10,7 @@ from .session import Session, command
 
 def inspect(session: Session, model: ModelPath) -> int:
     """Show the blocks of a model, their shapes, rules and proven constants."""
-    from certlip.blocks import Equilibrium
+    from certlip.blocks import ConvEquilibrium, Equilibrium
     from certlip.certify.document import block_row
     from certlip.errors import CertlipError
     from certlip.lmi.rules import RULES
@@ -28,7 +28,7 @@ def inspect(session: Session, model: ModelPath) -> int:
                 block_row(k, block, None)
                 | {"rule": "not proven", "lipschitz_upper": None, "reason": str(error)}
             )
-        if isinstance(block, Equilibrium) and block.origin is not None:
+        if isinstance(block, Equilibrium | ConvEquilibrium) and block.origin is not None:
             rows[-1]["family"] = block.origin.family
     session.say(f"{model}: {network.in_width} inputs, {network.classes} outputs")
     session.say(f"function sha256 {network.sha256()}")

@@ -17,6 +17,7 @@ from typing import Annotated, Any, TextIO
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from typer.core import TyperCommand
 
 from certlip import __version__
 from certlip.errors import InputError, UnsoundError
@@ -167,7 +168,9 @@ def resolve_device(name: str) -> str:
     return name
 
 
-def command(app: typer.Typer, name: str) -> Callable[[Callable[..., int | None]], Callable]:
+def command(
+    app: typer.Typer, name: str, *, cls: type[TyperCommand] | None = None
+) -> Callable[[Callable[..., int | None]], Callable]:
     """Registers `run(session, …) -> exit code` as a command that also takes the shared options."""
 
     def register(run: Callable[..., int | None]) -> Callable:
@@ -187,7 +190,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[..., int | None]]
             )
         wrapper.__dict__["__signature__"] = inspect.Signature(parameters)
         wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
-        app.command(name)(wrapper)
+        app.command(name, cls=cls)(wrapper)
         return run
 
     return register

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from typer.core import TyperCommand
 
 from certlip.errors import InputError
 
 from .options import DataDir, Limit, OptionalDataset, TrainSplit, emit_run, read_data
-from .recipes import default_recipe
 from .session import Session, command
 from .watching import watch
 
@@ -20,7 +21,7 @@ def train(
     session: Session,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the run.")] = None,
     family: Annotated[
-        str | None, typer.Option(help="sll, cpl, aol, sandwich, mondeq, g-mondeq or lben.")
+        str | None, typer.Option(help="A family or network, listed below; sll by default.")
     ] = None,
     dataset: OptionalDataset = None,
     data_dir: DataDir = None,
@@ -34,20 +35,14 @@ def train(
     show_list: Annotated[bool, typer.Option("--list", help="List the recipes.")] = False,
 ) -> int:
     """Train a model and write OUT/model.pt, the best epoch whose bound is proven."""
-    from certlip.training import load_recipe, recipe_names
+    from certlip.training import load_recipe, recipe_for
     from certlip.training import train as run
 
     if show_list:
-        table = Table("recipe", "family", "dataset", "what")
-        recipes = [load_recipe(name) for name in recipe_names()]
-        for r in recipes:
-            table.add_row(r.name, r.family, r.dataset, r.note)
-        session.say(table)
-        session.emit({"schema": "certlip/recipes/1", "recipes": [r.name for r in recipes]})
-        return 0
+        return _show_list(session)
     if out is None:
         raise InputError("--out is missing: the folder of the run")
-    settings = load_recipe(recipe or default_recipe(family, dataset))
+    settings = load_recipe(recipe) if recipe else recipe_for(family, dataset)
     if family is not None and family != settings.family:
         raise InputError(f"--family {family!r}: recipe {settings.name} trains {settings.family!r}")
     options = settings.train.with_options(
@@ -77,5 +72,41 @@ def train(
     return 0
 
 
+def _show_list(session: Session) -> int:
+    from certlip.models import MODELS, NAMED
+    from certlip.training import load_recipe, recipe_for, recipe_names
+
+    table = Table("recipe", "family", "dataset", "what")
+    recipes = [load_recipe(name) for name in recipe_names()]
+    for r in recipes:
+        table.add_row(r.name, r.family, r.dataset, r.note)
+    session.say(table)
+    for name in NAMED:
+        if name not in {r.family for r in recipes}:
+            session.say(f"without a recipe of its own: {recipe_for(name).note}")
+    session.emit(
+        {
+            "schema": "certlip/recipes/1",
+            "recipes": [r.name for r in recipes],
+            "families": list(MODELS),
+            "networks": list(NAMED),
+        }
+    )
+    return 0
+
+
+class _WithFamilies(TyperCommand):
+    """Ends the help with the families; their registry loads torch, so only help that is read asks."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        from certlip.models import MODELS, NAMED
+
+        del ctx
+        for title, names in (("Families", MODELS), ("Networks of the papers", NAMED)):
+            lines = textwrap.wrap(", ".join(names), formatter.width - 2, break_on_hyphens=False)
+            with formatter.section(title):
+                formatter.write("".join(f"  {line}\n" for line in lines))
+
+
 def register(app: typer.Typer) -> None:
-    command(app, "train")(train)
+    command(app, "train", cls=_WithFamilies)(train)

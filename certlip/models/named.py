@@ -12,7 +12,6 @@ convolutions are circular on the image itself, where the source first pads it by
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 from certlip.models.base import Model
@@ -21,7 +20,7 @@ from certlip.models.implicit import MonDEQClassifier
 from certlip.models.implicit_image import MonDEQConvClassifier
 
 
-def _araujo2023(channels: int, conv_depth: int, dense_depth: int) -> Callable[..., Model]:
+def _araujo2023(channels: int, conv_depth: int, dense_depth: int) -> partial[Model]:
     return partial(
         SLLConvClassifier,
         channels=channels,
@@ -35,7 +34,7 @@ def _araujo2023(channels: int, conv_depth: int, dense_depth: int) -> Callable[..
     )
 
 
-NAMED: dict[str, Callable[..., Model]] = {
+NAMED: dict[str, partial[Model]] = {
     "havens2023-sll": partial(
         SLLConvClassifier, channels=8, inner=5, conv_depth=4, pool=4, hidden=512, dense_depth=2
     ),

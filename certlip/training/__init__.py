@@ -4,5 +4,6 @@ from certlip.training.finetune import finetune as finetune
 from certlip.training.recipe import Recipe as Recipe
 from certlip.training.recipe import Settings as Settings
 from certlip.training.recipe import load_recipe as load_recipe
+from certlip.training.recipe import recipe_for as recipe_for
 from certlip.training.recipe import recipe_names as recipe_names
 from certlip.training.train import train as train

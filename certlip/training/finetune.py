@@ -60,9 +60,13 @@ def finetune(
     *,
     resume: bool = False,
     device: str = "cpu",
+    on_parts: Callable[[Reparametrized], None] | None = None,
     on_epoch: Callable[[Progress], None] | None = None,
 ) -> Network:
-    """Reparametrizes `network` as an LBEN, fine-tunes it in float64 and writes `out/model.pt`.
+    """Reparametrizes `network` as LBENs, fine-tunes them in float64 and writes `out/model.pt`.
+
+    Blocks that no LBEN holds (pooling, sorting, convolutions with zero padding) stay as they are; the
+    history names their kinds, and `on_parts` is told the parts before the first step.
 
     `out/reparametrized.pt` is the network before the first step: the function of the origin to
     rounding. Fine-tuning itself starts with ε = 10⁻⁹ in (7), which leaves the proof room.
@@ -72,6 +76,8 @@ def finetune(
         InconclusiveError: the equilibrium did not converge, or nothing could be proven.
     """
     parts = reparametrize(network)
+    if on_parts is not None:
+        on_parts(parts)
     exact = parts.freeze()
     if not (resume and (out / CHECKPOINT).exists()):
         save(Network(exact.blocks, network.history), out / "reparametrized.pt")
@@ -120,6 +126,7 @@ def finetune(
         data_sha256=data.sha256(),
         origin=network.sha256(),
         epochs_not_worse=kept,
+        fixed=[part.kind for part in parts.parts if not isinstance(part, LBEN)],
     )
     best = Network(best.blocks, [*network.history, entry])
     save(best, out / "model.pt")

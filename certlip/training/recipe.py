@@ -1,4 +1,5 @@
-"""Recipes: named settings that are known to work, as TOML files in this package."""
+"""Recipes: named settings that are known to work, as TOML files in this package, and which one is
+taken when none is named."""
 
 from __future__ import annotations
 
@@ -9,6 +10,10 @@ from importlib import resources
 from typing import Any
 
 from certlip.errors import InputError
+from certlip.models import MODELS, NAMED, check_family
+
+#: The one to start from; the others are named after their dataset and family.
+DEFAULT = {("digits", "sll"): "digits-quick", ("mnist", "sll"): "mnist-dense"}
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,28 @@ def load_recipe(name: str) -> Recipe:
         finetune=_settings(name, table["finetune"]),
         note=table["note"],
     )
+
+
+def recipe_for(family: str | None = None, dataset: str | None = None) -> Recipe:
+    """The recipe that a family (SLL by default) and a dataset start from.
+
+    That of the family on this dataset, else on the digits, else on any; a network of the papers
+    without a recipe of its own is trained like its family.
+
+    Raises:
+        InputError: unknown family.
+    """
+    family, dataset = family or "sll", dataset or "digits"
+    check_family(family)
+    names = recipe_names()
+    wanted = [DEFAULT.get((d, family), f"{d}-{family}") for d in (dataset, "digits")]
+    wanted += [name for name in names if name.endswith(f"-{family}")]
+    for name in wanted:
+        if name in names:
+            return load_recipe(name)
+    own = NAMED[family].func
+    like = recipe_for(next(name for name, model in MODELS.items() if model is own), dataset)
+    return replace(like, family=family, model={}, note=f"{family}, trained like {like.name}")
 
 
 def _settings(name: str, table: dict[str, Any]) -> Settings:

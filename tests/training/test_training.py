@@ -13,8 +13,9 @@ from certlip import data
 from certlip.blocks import load
 from certlip.errors import InconclusiveError, InputError
 from certlip.lmi import prove
+from certlip.models import MODELS, NAMED, build
 from certlip.reparam import reparametrize
-from certlip.training import Settings, finetune, load_recipe, recipe_names, train
+from certlip.training import Settings, finetune, load_recipe, recipe_for, recipe_names, train
 from certlip.training.losses import margin_cross_entropy
 from certlip.training.schedule import triangular
 
@@ -161,6 +162,18 @@ def test_a_model_that_cannot_be_proven_is_never_kept(splits, tmp_path, monkeypat
     assert not (tmp_path / "best.pt").exists()
 
 
+def test_images_of_another_shape_are_another_run(splits, tmp_path):
+    settings = Settings(epochs=1, checkpoint_every=1)
+    tall = {k: dataclasses.replace(v, shape=(1, 16, 4)) for k, v in splits.items()}
+    for parts in (splits, tall):
+        arguments = (parts["train"], parts["validation"], settings, tmp_path)
+        if parts is splits:
+            train("sll-conv", SMALL["sll-conv"], *arguments)
+            continue
+        with pytest.raises(InputError, match="another shape; use"):
+            train("sll-conv", SMALL["sll-conv"], *arguments, resume=True)
+
+
 def test_unknown_family(splits, tmp_path):
     with pytest.raises(InputError, match="expected one of sll, cpl"):
         train("mlp", {}, splits["train"], splits["validation"], Settings(), tmp_path)
@@ -207,6 +220,42 @@ def test_resumed_finetuning_ends_with_the_same_weights(splits, tmp_path):
     assert load(tmp_path / "whole/model.pt").sha256() == load(tmp_path / "killed/model.pt").sha256()
 
 
+@pytest.mark.parametrize("family", ["sll-conv", "mondeq-conv"])
+def test_a_resumed_run_on_images_ends_with_the_same_weights(family, splits, tmp_path):
+    arguments = (family, SMALL[family], splits["train"], splits["validation"])
+    settings = Settings(epochs=3, checkpoint_every=1)
+    whole = train(*arguments, settings, tmp_path / "whole")
+
+    def kill(progress):
+        if progress.epoch == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(*arguments, settings, tmp_path / "killed", on_epoch=kill)
+    torch.manual_seed(99)
+    resumed = train(*arguments, settings, tmp_path / "killed", resume=True)
+    assert resumed.sha256() == whole.sha256()
+
+
+def test_convolutions_with_zero_padding_stay_as_they_are(splits, tmp_path):
+    sizes, arguments = SMALL["sll-conv"], (splits["train"], splits["validation"])
+    settings, told = Settings(epochs=1, checkpoint_every=1), []
+    origin = train("sll-conv", {**sizes, "zero_padding": 1}, *arguments, settings, tmp_path / "a")
+    tuned = finetune(
+        origin, *arguments, settings.with_options(lr=1e-3), tmp_path / "b", on_parts=told.append
+    )
+    assert tuned.history[-1]["fixed"] == ["resize", "conv-residual", "conv-residual", "pooling"]
+    assert [block.kind for block in tuned.blocks][-1] == "equilibrium"
+    [parts] = told
+    assert len(parts.lbens) == 1
+    for before, after in zip(origin.blocks[:4], tuned.blocks[:4], strict=True):
+        for name, array in before.arrays().items():
+            assert torch.equal(after.arrays()[name], array)
+    state = torch.load(tmp_path / "b" / "checkpoint.pt", weights_only=True)["module"]
+    moved = parts.lben.state_dict()  # the module that was trained
+    assert all(torch.equal(state[f"lbens.0.{name}"], value) for name, value in moved.items())
+
+
 def test_an_epoch_that_is_worse_somewhere_is_not_kept(splits, tmp_path):
     origin = run(splits, tmp_path / "sll")
     settings = Settings(epochs=1, lr=3e-2, clip=0.0, checkpoint_every=1, offset=5.0)
@@ -245,11 +294,32 @@ def test_triangular_schedule():
     assert triangular(1.0) == 0.0
 
 
+#: shapes of the samples of the datasets that have recipes
+SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28)}
+
+
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_loads(name):
     recipe = load_recipe(name)
     assert recipe.note
-    assert recipe.model
+    with torch.device("meta"):  # its sizes fit its family and its data
+        build(recipe.family, SHAPES[recipe.dataset], 10, **recipe.model)
+
+
+def test_every_family_and_network_starts_from_a_recipe():
+    for family in MODELS:
+        assert recipe_for(family).family == family
+        assert recipe_for(family, "npz:mine.npz") == recipe_for(family, "digits")
+    for family in NAMED:
+        recipe = recipe_for(family)
+        assert (recipe.family, recipe.model) == (family, {})
+    assert recipe_for().name == "digits-quick"
+    assert recipe_for(None, "mnist").name == "mnist-dense"
+    assert recipe_for("havens2023-sll", "digits").name == "mnist-havens2023-sll"
+    assert recipe_for("araujo2023-small").train == load_recipe("digits-sll-conv").train
+    assert recipe_for("winston2020-fc").train == load_recipe("digits-mondeq").train
+    with pytest.raises(InputError, match="did you mean 'sll-conv'"):
+        recipe_for("sll-con")
 
 
 def test_unknown_recipe_names_the_nearest():
@@ -295,8 +365,6 @@ SMALL = {
 
 
 def test_every_family_has_a_row():
-    from certlip.models import MODELS
-
     assert set(SMALL) == set(MODELS)
 
 
