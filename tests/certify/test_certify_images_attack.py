@@ -1,0 +1,383 @@
+"""Attempts to make an enclosure on images too small or a radius too large, against exact arithmetic."""
+
+import itertools
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from certify_nets import activate, exact, exact_output, solve
+from conv_nets import conv_residual, network, normal, tensor
+from hypothesis import given, reject, settings
+from hypothesis import strategies as st
+
+from certlip.blocks import (
+    Activation,
+    ConvEquilibrium,
+    Convolution,
+    ConvResidual,
+    GroupSort,
+    Network,
+    Origin,
+    Pooling,
+    Resize,
+    Sigma,
+)
+from certlip.blocks.activations import Identity, LeakyReLU, ReLU
+from certlip.blocks.dense_form import dense_form, kernel_matrix
+from certlip.certify import Status, certify
+from certlip.certify.enclosure import Encloser, convolution
+from certlip.certify.enclosure.convolution import ByFrequency, Direct
+from certlip.certify.enclosure.image import pooling
+from certlip.certify.enclosure.near import Near
+from certlip.errors import CertlipError
+from certlip.linalg.rigorous import frequencies
+from certlip.linalg.rigorous.ball import Ball
+from certlip.linalg.rigorous.roots import roots_of_unity
+from certlip.linalg.torus import Torus
+from certlip.lmi import prove
+from certlip.solvers import Evaluator, Solution
+
+U = Fraction(1, 2**53)
+seeds = st.integers(0, 2**32 - 1)
+KINDS = (ReLU(), LeakyReLU(0.3), LeakyReLU(1e-300), Identity())
+
+
+def squares(v):
+    return sum(Fraction(x) ** 2 for x in v)
+
+
+def assert_within(y, error, true):
+    assert squares(exact(y) - true) <= Fraction(float(error)) ** 2
+
+
+def exact_image_output(net, x):
+    y = exact(x)
+    for block in net.blocks:
+        y = exact_output(Network(dense_form(block)), y)
+    return y
+
+
+def wild(rng, *shape):
+    """Numbers of one of many sizes, of very different sizes, or mostly zeros."""
+    size = 10.0 ** rng.choice([0, 0, 0, 30, -30, 140, -140, -300, -315])
+    a = rng.standard_normal(shape)
+    which = rng.integers(0, 4)
+    if which == 1:
+        return a * 10.0 ** rng.uniform(-320, 150, shape)
+    if which == 2:
+        return np.where(rng.random(shape) < 0.5, 0.0, a) * size
+    return a * size
+
+
+# --- numbers of any size --------------------------------------------------------------------------
+
+
+def wild_blocks(rng):
+    kh, kw, o, i = rng.integers(1, 4, 4).tolist()
+    H, W = kh + int(rng.integers(0, 2)), kw + int(rng.integers(0, 2))
+    padding = str(rng.choice(["circular", "zero"]))
+    sigma = Sigma(tuple((KINDS[rng.integers(4)], H * W) for _ in range(o)))
+    kind = rng.integers(0, 3)
+    K = wild(rng, o, i, kh, kw)
+    if kind == 0:
+        return [Convolution(tensor(K), tensor(wild(rng, o)), H, W, padding)]
+    if kind == 1:
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            D = rng.uniform(0.0, 1.0, o) / np.abs(K).sum() ** 2
+        D = np.where(np.isfinite(D) & (rng.random(o) < 0.8), D, 0.0)
+        return [ConvResidual(tensor(K), tensor(D), tensor(wild(rng, o)), sigma, H, W, padding)]
+    first = Convolution(tensor(K), tensor(wild(rng, o)), H, W, padding)
+    window = int(np.gcd(H, W))
+    return [first, Activation(sigma), Pooling(o, H, W, window)]
+
+
+@settings(max_examples=60)
+@given(seed=seeds, taps=st.sampled_from([0, 49]))
+def test_enclosures_hold_for_numbers_of_any_size(seed, taps):
+    rng = np.random.default_rng(seed)
+    net = Network(wild_blocks(rng))
+    x = wild(rng, 2, net.in_width)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(convolution, "DIRECT_TAPS", taps)
+        try:
+            encloser = Encloser(net, prove(net))
+        except CertlipError:  # undecided
+            reject()
+        with np.errstate(over="ignore", invalid="ignore"):
+            enclosure = encloser(x)
+    for row, y, error in zip(x, enclosure.y, enclosure.error, strict=True):
+        if np.isfinite(y).all() and np.isfinite(error):
+            assert_within(y, error, exact_image_output(net, row))
+
+
+# --- equilibria -----------------------------------------------------------------------------------
+
+
+class Guess:
+    """An evaluator whose solver returns whatever it likes."""
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    def block(self, _k, y):
+        z = torch.from_numpy(self.answer(y.numpy()))
+        return z, Solution(z, z.norm(dim=-1), 1, False)
+
+
+def slopes(sigma):
+    own = {"relu": 0.0, "identity": 1.0}
+    return np.concatenate(
+        [np.full(n, own.get(kind.name, getattr(kind, "slope", 0.0))) for kind, n in sigma.segments]
+    )
+
+
+def exact_equilibrium_output(block, x):
+    """Gz + b_y for the one z = σ(Wz + Ux + b_z): of all linear pieces, the one that holds its own z."""
+    (form,) = dense_form(block)
+    a = {name: exact(array.numpy()) for name, array in form.arrays().items()}
+    c = a["U"].dot(exact(x)) + a["b_z"]
+    eye = exact(np.eye(len(c)))
+    below = [Fraction(s) for s in slopes(form.sigma)]
+    for J in itertools.product(*[(1,) if s == 1 else (1, s) for s in below]):
+        J = np.array(J, dtype=object)
+        z = solve(eye - J[:, None] * a["W"], J * c)
+        if (z == activate(form.sigma, a["W"].dot(z) + c)).all():
+            return a["G"].dot(z) + a["b_y"]
+    raise AssertionError("no equilibrium")
+
+
+def wild_equilibrium(rng):
+    """(7) with Ψ, U, G of many sizes and another σ in every channel."""
+    H, W = [(1, 1), (1, 2), (2, 1), (1, 3), (3, 1), (2, 2)][rng.integers(6)]
+    n, torus = int(rng.integers(1, 1 + 6 // (H * W))), Torus(H, W)
+
+    def kernel(o, i):
+        size = 10.0 ** rng.choice([0, 0, 3, -3, 30, -40])
+        taps = rng.integers(1, H + 1), rng.integers(1, W + 1)
+        return size * normal(rng, o, i, *map(int, taps))
+
+    U, G = kernel(n, 2), kernel(2, n)
+    psi = tensor(10.0 ** (rng.uniform(-2, 2, n) + rng.choice([0, 0, 20, -50])))
+    lip, eps = 10.0 ** rng.uniform(-2, 2), 10.0 ** rng.choice([-1.0, -4.0])
+    V, S = (torus.spectrum(0.5 * normal(rng, n, n, H, W)) for _ in range(2))
+    U_f, G_f, eye = torus.spectrum(U), torus.spectrum(G), torch.eye(n, dtype=V.dtype)
+    psi_U = U_f / psi[:, None]
+    right = (G_f.mH @ G_f + psi_U @ psi_U.mH) / (2 * lip) + S.mH - S + V.mH @ V + eps * eye
+    kernel_W = torus.kernel(eye - psi[:, None] * right).contiguous()
+    sigma = Sigma(tuple((KINDS[rng.integers(4)], H * W) for _ in range(n)))
+    origin = Origin("lben", {"lip": lip}, {"psi": psi})
+    return ConvEquilibrium(kernel_W, U, G, normal(rng, n), normal(rng, 2), sigma, H, W, origin)
+
+
+@settings(max_examples=15)
+@given(
+    seed=seeds, taps=st.sampled_from([0, 49]), noise=st.sampled_from([None, 0.0, 1e-9, 1.0, 1e9])
+)
+def test_any_guess_of_any_equilibrium_is_enclosed(seed, taps, noise):
+    rng = np.random.default_rng(seed)
+    block = wild_equilibrium(rng)
+    net = Network([block])
+    x = 10.0 ** rng.choice([0, 3, -3, 30]) * rng.standard_normal((1, net.in_width))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(convolution, "DIRECT_TAPS", taps)
+        try:
+            proof = prove(net)
+        except CertlipError:
+            reject()
+        encloser = Encloser(net, proof)
+        solver = encloser.guess
+
+        def answer(y):
+            if noise is None:
+                return np.zeros((len(y), block.n * block.pixels))
+            z = solver.block(0, torch.from_numpy(y))[1].z.numpy()
+            return z + noise * (1.0 + np.abs(z)) * rng.standard_normal(z.shape)
+
+        encloser.guess = Guess(answer)
+        enclosure = encloser(x)
+    assert_within(enclosure.y[0], enclosure.error[0], exact_equilibrium_output(block, x[0]))
+    # and no linear piece is steeper than what is proven
+    (form,) = dense_form(block)
+    W, In, Out = form.W.numpy(), form.U.numpy(), form.G.numpy()
+    low = slopes(form.sigma)
+    for J in low + (1.0 - low) * rng.integers(0, 2, (20, len(low))):
+        M = np.linalg.solve(np.eye(len(W)) - J[:, None] * W, J[:, None] * In)
+        assert np.linalg.norm(Out @ M, 2) <= proof.lip.value * (1 + 1e-6)
+
+
+# --- a-priori bounds, whatever the order of the sums ----------------------------------------------
+
+
+@settings(max_examples=30)
+@given(seed=seeds, positive=st.booleans())
+def test_a_product_allows_for_any_order_of_its_sums(seed, positive):
+    rng = np.random.default_rng(seed)
+    o, i, kh, kw = rng.integers(1, 4, 4).tolist()
+    H, W = kh + int(rng.integers(0, 2)), kw + int(rng.integers(0, 2))
+    K, x = rng.standard_normal((o, i, kh, kw)), rng.standard_normal((1, i * H * W))
+    if positive:  # constant images make the bound tight
+        K, x = np.ones_like(K), np.ones_like(x)
+    for padding in ("circular", "zero"):
+        y = Direct(K, H, W, padding)(Near.exact(x))
+        size = kernel_matrix(torch.from_numpy(np.abs(K)), Torus(H, W), padding).numpy()
+        terms = i * kh * kw
+        worst = exact(size).dot(exact(np.abs(x[0])))
+        assert Fraction(float(y.error[0])) ** 2 >= (terms * U) ** 2 * squares(worst)
+
+
+@pytest.mark.parametrize("window", [1, 2, 3])
+def test_pooling_allows_for_any_order_of_its_sums(window):
+    x = np.random.default_rng(window).standard_normal((3, 2 * 6 * 6))
+    block = Pooling(2, 6, 6, window)
+    for row, delta in zip(x, pooling(block, x).delta, strict=True):
+        worst = exact_image_output(Network([block]), np.abs(row))
+        # k² − 1 sums and a division
+        assert Fraction(float(delta)) ** 2 >= (window**2 * U) ** 2 * squares(worst)
+
+
+def test_pooling_of_numbers_that_underflow():
+    tiny = 2.0**-1074
+    x = np.array([[tiny, 0.0, 0.0, 0.0], [3 * tiny, tiny, 0.0, tiny]])
+    block = Pooling(1, 2, 2, 2)
+    local = pooling(block, x)
+    for row, y, delta in zip(x, local.y, local.delta, strict=True):
+        assert_within(y, delta, exact_image_output(Network([block]), row))
+
+
+# --- transforms -----------------------------------------------------------------------------------
+
+SIDES = [(1, 1), (1, 4), (4, 1), (2, 3), (3, 2), (4, 4), (5, 3)]
+
+
+@pytest.mark.parametrize("sides", SIDES)
+@pytest.mark.parametrize("adjoint", [False, True])
+def test_each_step_of_a_transform_is_no_longer_than_its_norm(sides, adjoint):
+    K = np.random.default_rng(0).standard_normal((3, 2, *sides))
+    by = ByFrequency(K, *sides, adjoint=adjoint)
+    for step in (by.rows, by.columns, by.columns_back, by.rows_back):
+        true = np.linalg.norm(step.A, 2)
+        assert true * (1 - 1e-12) <= step.norm <= true * 1.5
+        # any order of the sums of a product with |A|
+        assert step.blur >= step.A.shape[1] * 2.0**-53 * np.linalg.norm(np.abs(step.A), 2)
+    blocks = by.spectrum.blocks().mid
+    assert by.blocks.norm >= np.linalg.norm(blocks, 2, axis=(1, 2)).max()
+    size = np.linalg.norm(np.abs(blocks), 2, axis=(1, 2)).max()
+    assert by.blocks.blur >= (6 if adjoint else 4) * 2.0**-53 * size
+
+
+def coarse(n):
+    """Roots of unity that are off by 1e-3, and say so."""
+    rng = np.random.default_rng(n)
+    return tuple(
+        Ball(part.mid + 1e-3 * rng.choice([-1, 1], n), np.full(n, 1.001e-3))
+        for part in roots_of_unity(n)
+    )
+
+
+@pytest.mark.parametrize("where", ["rows", "columns", "kernel"])
+@pytest.mark.parametrize("adjoint", [False, True])
+@pytest.mark.parametrize("sides", SIDES)
+def test_a_transform_trusts_its_roots_no_more_than_their_radius(sides, adjoint, where, monkeypatch):
+    H, W = sides
+    rough = {"rows": (H,), "columns": (W,), "kernel": (H, W)}[where]
+    monkeypatch.setattr(
+        frequencies if where == "kernel" else convolution,
+        "roots_of_unity",
+        lambda n: coarse(n) if n in rough else roots_of_unity(n),
+    )
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        K = rng.standard_normal((2, 3, H, W))
+        matrix = kernel_matrix(torch.from_numpy(K), Torus(H, W), "circular").numpy()
+        A = matrix.T if adjoint else matrix
+        x = rng.standard_normal((4, A.shape[1]))
+        y = ByFrequency(K, H, W, adjoint=adjoint)(Near.exact(x))
+        off = np.linalg.norm(y.v - x @ A.T, axis=1)
+        assert (off <= y.error).all()
+        assert (off > 1e-6).any()  # so that the roots did count
+        assert (y.error <= 1e3 * off).all()
+
+
+def test_both_routes_enclose_the_same_product():
+    rng = np.random.default_rng(0)
+    for H, W in SIDES:
+        K = rng.standard_normal((2, 3, H, W))
+        for adjoint in (False, True):
+            x = Near(rng.standard_normal((3, (2 if adjoint else 3) * H * W)), np.full(3, 1e-6))
+            a, b = (Map(K, H, W, *p, adjoint=adjoint)(x) for Map, p in ROUTES)
+            assert (np.linalg.norm(a.v - b.v, axis=1) <= a.error - 1e-6 + b.error).all()
+            assert (np.linalg.norm(a.v - b.v, axis=1) <= 1e-12).all()
+
+
+ROUTES = ((Direct, ("circular",)), (ByFrequency, ()))
+
+
+# --- radii ----------------------------------------------------------------------------------------
+
+
+def scaled_images(kind, scale):
+    """y = scale · x on images of 1×2 pixels, then cut to two logits: the radius is |x₀ − x₁|/√2."""
+    one, zero = tensor([[[[1.0]]]]), tensor([0.0])
+    if kind == "convolution":
+        first = Convolution(scale * one, zero, 1, 2, "zero")
+    elif kind == "residual":  # x − 2·x
+        sigma = Sigma.of(Identity(), 2)
+        first = ConvResidual(scale * one, tensor([1.0]) / scale**2, zero, sigma, 1, 2, "circular")
+    else:  # z = z/2 + x/2
+        origin, sigma = Origin("mondeq", {"m": 0.5}), Sigma.of(Identity(), 2)
+        parts = 0.5 * one, 0.5 * one, scale * one, zero, zero, sigma, 1, 2, origin
+        first = ConvEquilibrium(*parts)
+    return Network([first, GroupSort(2, 1, 1), Resize(2, 3), Resize(3, 2)])
+
+
+@given(
+    a=st.floats(-1e6, 1e6),
+    b=st.floats(-1e6, 1e6),
+    scale=st.sampled_from([2.0**-100, 1.0, 2.0**60]),
+    kind=st.sampled_from(["convolution", "residual", "equilibrium"]),
+)
+def test_a_radius_is_strictly_below_the_exact_distance_to_the_boundary(a, b, scale, kind):
+    net = scaled_images(kind, scale)
+    x = np.array([[a, b], [b, a]])
+    label = (x[:, 1] > x[:, 0]).astype(int)
+    radii = certify(net, prove(net), x, 1 - label if kind == "residual" else label)
+    distance = (Fraction(a) - Fraction(b)) ** 2 / 2
+    for radius, status in zip(radii.radius_lower, radii.status, strict=True):
+        assert radius == 0.0 or Fraction(radius) ** 2 < distance
+        if status == Status.CERTIFIED:
+            assert radius > 0.0
+        if abs(a - b) > 1e-3:  # tight: the bound is attained
+            assert radius > 0.999 * abs(a - b) / np.sqrt(2)
+
+
+def ascend(net, x, label, radius, steps=40):
+    """The largest lead of another class that gradient steps find in the balls, in double precision."""
+    evaluator = Evaluator(net, dtype=torch.float64, tol=1e-11, strict=False)
+    x, a, r = torch.tensor(x), torch.tensor(label), torch.tensor(radius)[:, None]
+    generator = torch.Generator().manual_seed(0)
+    best = torch.full((len(x),), -torch.inf, dtype=torch.float64)
+    d = r * torch.randn(x.shape, generator=generator, dtype=torch.float64) / x.shape[1]
+    for _ in range(steps):
+        d = d.detach() * (r / d.detach().norm(dim=1, keepdim=True)).clamp_max(1.0)
+        d.requires_grad_(True)
+        y, _ = evaluator.run(x + d, {})
+        lead = y.scatter(1, a[:, None], -torch.inf).amax(1) - y.gather(1, a[:, None])[:, 0]
+        best = torch.maximum(best, lead.detach())
+        (slope,) = torch.autograd.grad(lead.sum(), d)
+        d = d.detach() + 0.4 * r * slope / slope.norm(dim=1, keepdim=True).clamp_min(1e-300)
+    return best
+
+
+@pytest.mark.parametrize("padding", ["circular", "zero"])
+@pytest.mark.parametrize("seed", range(3))
+def test_gradient_steps_in_double_precision_break_no_radius(seed, padding):
+    blocks = [*network(seed, padding).blocks[:2]]
+    blocks += [conv_residual(seed, 3, 2, (3, 2), 4, 2, padding, share=1.2), Resize(16, 3)]
+    for net in (network(seed, padding), Network(blocks)):
+        x = np.random.default_rng(seed).standard_normal((20, 8))
+        label = Evaluator(net)(torch.tensor(x)).argmax(dim=1).numpy()
+        radii = certify(net, prove(net), x, label)
+        kept = radii.status == Status.CERTIFIED
+        assert kept.any()
+        assert (ascend(net, x[kept], label[kept], radii.radius_lower[kept]) < 0.0).all()
