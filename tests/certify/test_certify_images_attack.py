@@ -28,7 +28,7 @@ from certlip.blocks.dense_form import dense_form, kernel_matrix
 from certlip.certify import Status, certify
 from certlip.certify.enclosure import Encloser, convolution
 from certlip.certify.enclosure.convolution import ByFrequency, Direct
-from certlip.certify.enclosure.image import pooling
+from certlip.certify.enclosure.image import ConvResidualEncloser, pooling
 from certlip.certify.enclosure.near import Near
 from certlip.errors import CertlipError
 from certlip.linalg.rigorous import frequencies
@@ -245,6 +245,40 @@ def test_pooling_of_numbers_that_underflow():
         assert_within(y, delta, exact_image_output(Network([block]), row))
 
 
+# --- residual blocks: errors inside -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize("channel", [0, 1])
+@pytest.mark.parametrize("taps", [0, 49])
+def test_an_error_inside_of_a_residual_step_grows_as_much_as_it_can(
+    factor, channel, taps, monkeypatch
+):
+    # x − 2KᵀDKx with K = diag(k), D = factor/k²: an error e before σ becomes 2·factor·e/k
+    monkeypatch.setattr(convolution, "DIRECT_TAPS", taps)
+    k = np.array([0.01, 100.0])
+    K, sigma = tensor(np.diag(k)[:, :, None, None]), Sigma.of(Identity(), 8)
+    block = ConvResidual(K, tensor(factor / k**2), tensor([0.0, 0.0]), sigma, 2, 2, "circular")
+    net = Network([block])
+    (proof,) = prove(net).blocks
+    local = ConvResidualEncloser(block, proof)
+    x = np.random.default_rng(0).standard_normal((1, 8))
+    exact_step, shift = local.K, np.repeat(np.arange(2) == channel, 4) * 1e-3
+
+    def off(v):
+        y = exact_step(v)
+        return Near(y.v + shift, y.error + 1.000001 * np.linalg.norm(shift))
+
+    off.numbers = exact_step.numbers
+    local.K = off
+    found = local(x)
+    gap = np.linalg.norm(found.y - exact_image_output(net, x[0]).astype(float))
+    assert gap == pytest.approx(2 * factor * 2e-3 / k[channel])
+    assert gap <= found.delta[0]
+    if channel == 0:  # the largest D: attained
+        assert found.delta[0] <= 1.1 * gap * max(1.0, factor**-0.5)
+
+
 # --- transforms -----------------------------------------------------------------------------------
 
 SIDES = [(1, 1), (1, 4), (4, 1), (2, 3), (3, 2), (4, 4), (5, 3)]
@@ -253,7 +287,7 @@ SIDES = [(1, 1), (1, 4), (4, 1), (2, 3), (3, 2), (4, 4), (5, 3)]
 @pytest.mark.parametrize("sides", SIDES)
 @pytest.mark.parametrize("adjoint", [False, True])
 def test_each_step_of_a_transform_is_no_longer_than_its_norm(sides, adjoint):
-    K = np.random.default_rng(0).standard_normal((3, 2, *sides))
+    K = np.random.default_rng(0).standard_normal((5, 1, *sides))
     by = ByFrequency(K, *sides, adjoint=adjoint)
     for step in (by.rows, by.columns, by.columns_back, by.rows_back):
         true = np.linalg.norm(step.A, 2)
@@ -263,7 +297,7 @@ def test_each_step_of_a_transform_is_no_longer_than_its_norm(sides, adjoint):
     blocks = by.spectrum.blocks().mid
     assert by.blocks.norm >= np.linalg.norm(blocks, 2, axis=(1, 2)).max()
     size = np.linalg.norm(np.abs(blocks), 2, axis=(1, 2)).max()
-    assert by.blocks.blur >= (6 if adjoint else 4) * 2.0**-53 * size
+    assert by.blocks.blur >= (10 if adjoint else 2) * 2.0**-53 * size
 
 
 def coarse(n):
@@ -297,6 +331,33 @@ def test_a_transform_trusts_its_roots_no_more_than_their_radius(sides, adjoint, 
         assert (off <= y.error).all()
         assert (off > 1e-6).any()  # so that the roots did count
         assert (y.error <= 1e3 * off).all()
+
+
+class Off:
+    """A step of a transform that is off by 1e-3 in every entry, and says so."""
+
+    def __init__(self, true):
+        self.true = true
+
+    def __call__(self, v, error):
+        y, error = self.true(v, error)
+        return y + 1e-3, error + 1.001e-3 * np.sqrt(y.size / len(error))
+
+
+@pytest.mark.parametrize("step", ["rows", "columns", "columns_back", "rows_back"])
+@pytest.mark.parametrize("sides", SIDES)
+def test_the_error_of_every_step_of_a_transform_counts(sides, step):
+    rng = np.random.default_rng(0)
+    K = rng.standard_normal((2, 3, *sides))
+    matrix = kernel_matrix(torch.from_numpy(K), Torus(*sides), "circular").numpy()
+    for adjoint, A in ((False, matrix), (True, matrix.T)):
+        by = ByFrequency(K, *sides, adjoint=adjoint)
+        setattr(by, step, Off(getattr(by, step)))
+        x = rng.standard_normal((4, A.shape[1]))
+        y = by(Near.exact(x))
+        off = np.linalg.norm(y.v - x @ A.T, axis=1)
+        assert (off > 1e-5).all()
+        assert (off <= y.error).all()
 
 
 def test_both_routes_enclose_the_same_product():
@@ -349,6 +410,22 @@ def test_a_radius_is_strictly_below_the_exact_distance_to_the_boundary(a, b, sca
             assert radius > 0.0
         if abs(a - b) > 1e-3:  # tight: the bound is attained
             assert radius > 0.999 * abs(a - b) / np.sqrt(2)
+
+
+@pytest.mark.parametrize(
+    ("first", "bad"),
+    [
+        (Resize(3, 2), [2.0, 1.0, np.nan]),
+        (Resize(3, 2), [2.0, 1.0, np.inf]),
+        (Activation(Sigma.of(ReLU(), 2)), [2.0, -np.inf]),
+    ],
+)
+def test_what_is_no_point_has_no_radius_though_its_logits_are_finite(first, bad):
+    net = Network([first])
+    good = np.nan_to_num(bad, posinf=0.0, neginf=0.0)
+    radii = certify(net, prove(net), np.array([good, bad]), np.zeros(2, dtype=int))
+    assert radii.status.tolist() == [Status.CERTIFIED, Status.ERROR]
+    assert radii.radius_lower[1] == 0.0
 
 
 def ascend(net, x, label, radius, steps=40):

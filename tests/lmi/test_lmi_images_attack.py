@@ -1,6 +1,7 @@
 """Attempts to prove something false about a convolutional block, each against exact or dense truth."""
 
 import math
+import re
 from dataclasses import replace
 from fractions import Fraction
 
@@ -59,6 +60,15 @@ def test_a_residual_step_is_never_proven_shorter_than_it_is(taps, steps, extra):
     width = len(taps) + extra
     block = replace(conv_residual(0, 1, 1, (1, 1), 1, width), K=kernel(taps), D=tensor([D]))
     assert Fraction(proven(block).lip.value) >= abs(1 - 2 * Fraction(D) * total(taps) ** 2)
+
+
+@pytest.mark.parametrize("share", [1.03, 1.37, 1.6])
+def test_the_printed_condition_claims_no_more_than_is_proven(share):
+    block = conv_residual(0, share=share)
+    for each in (block, *dense_form(block)):
+        own = proven(each)
+        (printed,) = re.findall(r"\(1 \+ (.*)\)D$", own.condition)
+        assert float(printed) == own.delta > 0.0
 
 
 def symmetric_equilibrium(centre, side, width, u=1.0, g=1.0, *, lip=None, psi=1.0):

@@ -109,7 +109,8 @@ class Encloser:
         if n > ROWS:
             raise ValueError(f"{n} rows: expected at most {ROWS}")
         y = np.concatenate([x, np.zeros((ROWS - n, x.shape[1]))]) if n < ROWS else x
-        error, worst = np.zeros(ROWS), np.zeros(ROWS)
+        # an input that is no point is off by anything, though a block may leave it out
+        error, worst = np.where(np.isfinite(y).all(axis=1), 0.0, np.inf), np.zeros(ROWS)
         states: dict[int, np.ndarray] = {}
         for k, block in enumerate(self.network.blocks):
             local = self._local(k, block, y)

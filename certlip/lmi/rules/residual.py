@@ -60,7 +60,7 @@ def prove_residual(block: Residual | ConvResidual) -> ResidualProof:
                 _lipschitz(delta),
                 1.0,
                 time.perf_counter() - start,
-                condition=f"{left} ⪯ D" if delta == 0.0 else f"{left} ⪯ (1 + {delta:g})D",
+                condition=f"{left} ⪯ D" if delta == 0.0 else f"{left} ⪯ (1 + {delta!r})D",
                 method="analytic",
                 delta=delta,
             )
