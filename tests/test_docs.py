@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shutil
@@ -45,12 +46,26 @@ def test_every_page_is_in_the_navigation(page):
 
 
 def test_every_command_is_documented():
-    import importlib
-
     names = importlib.import_module("certlip_cli.main").COMMANDS
     text = (ROOT / "docs" / "cli.md").read_text("utf-8")
     for name in names:
         assert f"`certlip {name.replace('_', '-')}" in text
+
+
+def test_every_family_is_documented():
+    from certlip.models import MODELS, NAMED
+
+    text = (ROOT / "docs" / "cli.md").read_text("utf-8")
+    for name in (*MODELS, *NAMED):
+        assert f"`{name}`" in text
+
+
+def test_every_name_of_the_api_page_exists():
+    names = re.findall(r"^::: (.+)$", (ROOT / "docs" / "api.md").read_text("utf-8"), re.M)
+    assert len(names) >= 10
+    for name in names:
+        module, _, attribute = name.rpartition(".")
+        assert getattr(importlib.import_module(module), attribute).__doc__, name
 
 
 def test_readme_names_the_two_commands():
