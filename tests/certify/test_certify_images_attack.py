@@ -28,7 +28,11 @@ from certlip.blocks.dense_form import dense_form, kernel_matrix
 from certlip.certify import Status, certify
 from certlip.certify.enclosure import Encloser, convolution
 from certlip.certify.enclosure.convolution import ByFrequency, Direct
-from certlip.certify.enclosure.image import ConvResidualEncloser, pooling
+from certlip.certify.enclosure.image import (
+    ConvolutionEncloser,
+    ConvResidualEncloser,
+    pooling,
+)
 from certlip.certify.enclosure.near import Near
 from certlip.errors import CertlipError
 from certlip.linalg.rigorous import frequencies
@@ -226,6 +230,11 @@ def test_a_product_allows_for_any_order_of_its_sums(seed, positive):
         assert Fraction(float(y.error[0])) ** 2 >= (terms * U) ** 2 * squares(worst)
 
 
+def test_a_negative_factor_makes_an_error_no_smaller():
+    near = Near(np.ones((1, 2)), np.array([0.5])) * np.array([-3.0, 1.0])
+    assert near.error[0] >= 1.5
+
+
 @pytest.mark.parametrize("window", [1, 2, 3])
 def test_pooling_allows_for_any_order_of_its_sums(window):
     x = np.random.default_rng(window).standard_normal((3, 2 * 6 * 6))
@@ -277,6 +286,22 @@ def test_an_error_inside_of_a_residual_step_grows_as_much_as_it_can(
     assert gap <= found.delta[0]
     if channel == 0:  # the largest D: attained
         assert found.delta[0] <= 1.1 * gap * max(1.0, factor**-0.5)
+
+
+@pytest.mark.parametrize(("k", "b", "x"), [(0.7, 3.0, 5.0), (0.7, 1e3, 5.0), (90.0, 1e-3, 7.0)])
+def test_every_rounding_of_an_image_of_one_pixel_counts_once(k, b, x):
+    u = 2.0**-53
+    K, one = tensor([[[[k]]]]), np.array([[x]])
+    v = k * x + b
+    block = Convolution(K, tensor([b]), 1, 1, "zero")
+    found = ConvolutionEncloser(block, prove(Network([block])).blocks[0])(one)
+    assert found.delta[0] == pytest.approx(u * (k * x + v), rel=1e-6)
+    sigma, D = Sigma.of(ReLU(), 1), 0.9 / k**2
+    block = ConvResidual(K, tensor([D]), tensor([b]), sigma, 1, 1, "zero")
+    found = ConvResidualEncloser(block, prove(Network([block])).blocks[0])(one)
+    before = 2 * np.sqrt(D) * u * (k * x + v)  # 2√max D bounds ‖2KᵀD‖
+    step = 2 * k * D * v
+    assert found.delta[0] == pytest.approx(before + 2 * u * step + u * abs(x - step), rel=1e-6)
 
 
 # --- transforms -----------------------------------------------------------------------------------
