@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from certlip import data
-from certlip.blocks import load, save
+from certlip.blocks import Network, load, save
 from certlip.models import build
 from certlip.report import load_schema
 from certlip.training import Settings, load_recipe, train
@@ -110,6 +110,24 @@ def test_finetuning_says_what_is_trained_and_what_stays(certlip, models, tmp_pat
     assert stays in zero.err
     assert zero.document["history"][-1]["fixed"][1] == "conv-residual"
     assert certlip("check-lmi", tmp_path / "b" / "model.pt").code == 0
+
+
+def test_what_no_lben_can_hold_is_refused(certlip, models, tmp_path):
+    line = ("--dataset", "digits", "--limit", 30, "--out", tmp_path / "new")
+    result = certlip("finetune", models["sorting"], *line)
+    assert result.code == 3
+    assert "needs a nonlinear block" in result.err
+    assert not (tmp_path / "new" / "model.pt").exists()
+
+
+def test_a_history_may_say_anything(certlip, models, tmp_path):
+    strange = [{"step": "train", "family": ["sll"], "dataset": 7}, {"family": "gpt"}]
+    save(Network(load(models["zero"]).blocks, strange), tmp_path / "m.pt")
+    line = ("finetune", tmp_path / "m.pt", "--limit", 30, "--epochs", 1, "--out", tmp_path / "new")
+    refused = certlip(*line)
+    assert refused.code == 2
+    assert "names no dataset" in refused.err
+    assert certlip(*line, "--dataset", "digits").code == 0
 
 
 def test_a_network_of_the_papers_on_small_images(certlip, tmp_path):
