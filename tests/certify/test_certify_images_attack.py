@@ -27,6 +27,7 @@ from certlip.blocks.activations import Identity, LeakyReLU, ReLU
 from certlip.blocks.dense_form import dense_form, kernel_matrix
 from certlip.certify import Status, certify
 from certlip.certify.enclosure import Encloser, convolution
+from certlip.certify.enclosure.conv_equilibrium import ConvEquilibriumEncloser
 from certlip.certify.enclosure.convolution import ByFrequency, Direct
 from certlip.certify.enclosure.image import (
     ConvolutionEncloser,
@@ -252,6 +253,48 @@ def test_pooling_of_numbers_that_underflow():
     local = pooling(block, x)
     for row, y, delta in zip(x, local.y, local.delta, strict=True):
         assert_within(y, delta, exact_image_output(Network([block]), row))
+
+
+def weighted():
+    """z = z/2 + x in two channels of very different weight γ, y = √γ z: the bound in the Γ norm is
+    attained by each channel alone."""
+    gam = np.array([1e-4, 1e4])
+    eye = np.eye(2)[:, :, None, None]
+    G, zero = tensor(np.sqrt(gam)[:, None, None, None] * eye), tensor([0.0, 0.0])
+    origin = Origin("lben", {"lip": 1e5}, {"psi": tensor(1.0 / gam)})
+    parts = tensor(0.5 * eye), tensor(eye), G, zero, zero, Sigma.of(Identity(), 4), 1, 2, origin
+    block = ConvEquilibrium(*parts)
+    return np.sqrt(gam), ConvEquilibriumEncloser(block, prove(Network([block])).blocks[0])
+
+
+@pytest.mark.parametrize("channel", [0, 1])
+def test_the_distance_of_a_guess_counts_with_the_weight_of_its_channel(channel):
+    root, local = weighted()
+    x = np.repeat(np.arange(2) == channel, 2)[None] * [[3.0, -4.0, 3.0, -4.0]]
+    found = local(x, np.zeros((1, 4)))
+    distance = root[channel] * 2 * 5.0  # y = √γ·2x
+    assert distance <= found.delta[0] <= 1.01 * distance
+
+
+@pytest.mark.parametrize("channel", [0, 1])
+def test_an_unseen_error_of_a_residual_counts_with_the_largest_weight(channel):
+    root, local = weighted()
+    exact_W, shift = local.W, np.repeat(np.arange(2) == channel, 2) * 1e-3
+
+    def off(z):
+        y = exact_W(z)
+        return Near(y.v + shift, y.error + 1.000001 * np.linalg.norm(shift))
+
+    off.numbers = exact_W.numbers
+    local.W = off
+    x = np.array([[3.0, -4.0, 1.0, 2.0]])
+    z = 2.0 * (x + shift)  # solves the equation that is off
+    found = local(x, z)
+    gap = np.linalg.norm(found.y - 2.0 * x * np.repeat(root, 2))
+    assert gap <= found.delta[0]
+    assert found.residual[0] >= np.linalg.norm(shift)
+    if channel == 1:
+        assert found.delta[0] <= 1.01 * gap
 
 
 # --- residual blocks: errors inside -----------------------------------------------------------------
