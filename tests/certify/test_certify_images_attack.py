@@ -26,7 +26,8 @@ from certlip.blocks import (
 from certlip.blocks.activations import Identity, LeakyReLU, ReLU
 from certlip.blocks.dense_form import dense_form, kernel_matrix
 from certlip.certify import Status, certify
-from certlip.certify.enclosure import Encloser, convolution
+from certlip.certify import radii as radii_module
+from certlip.certify.enclosure import Encloser, Enclosure, convolution
 from certlip.certify.enclosure.conv_equilibrium import ConvEquilibriumEncloser
 from certlip.certify.enclosure.convolution import ByFrequency, Direct
 from certlip.certify.enclosure.image import (
@@ -478,6 +479,20 @@ def test_a_radius_is_strictly_below_the_exact_distance_to_the_boundary(a, b, sca
             assert radius > 0.0
         if abs(a - b) > 1e-3:  # tight: the bound is attained
             assert radius > 0.999 * abs(a - b) / np.sqrt(2)
+
+
+@pytest.mark.parametrize("error", [0.0, 0.5, 0.7, 0.71, 0.75, np.inf, np.nan])
+def test_both_logits_of_a_margin_may_be_off(error, monkeypatch):
+    # logits (1, 0) within an ℓ2 error e: the truth may be (1 − e/√2, e/√2)
+    y, none = np.array([[1.0, 0.0]]), np.zeros(1)
+    found = Enclosure(y, np.array([error]), {}, none)
+    monkeypatch.setattr(radii_module, "Encloser", lambda *_args, **_options: lambda _x: found)
+    net = Network([Resize(2, 2)])
+    radii = certify(net, prove(net), y, np.array([0]))
+    room = 1.0 - np.sqrt(2.0) * error
+    assert (radii.status[0] == Status.CERTIFIED) == (room > 0.0)
+    if room > 0.0:
+        assert radii.margin_lower[0] <= room <= radii.margin_lower[0] * (1 + 1e-12)
 
 
 @pytest.mark.parametrize(

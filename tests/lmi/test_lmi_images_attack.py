@@ -62,13 +62,27 @@ def test_a_residual_step_is_never_proven_shorter_than_it_is(taps, steps, extra):
     assert Fraction(proven(block).lip.value) >= abs(1 - 2 * Fraction(D) * total(taps) ** 2)
 
 
-@pytest.mark.parametrize("share", [1.03, 1.37, 1.6])
+@pytest.mark.parametrize("share", np.linspace(1.03, 2.0, 6))
 def test_the_printed_condition_claims_no_more_than_is_proven(share):
     block = conv_residual(0, share=share)
     for each in (block, *dense_form(block)):
         own = proven(each)
         (printed,) = re.findall(r"\(1 \+ (.*)\)D$", own.condition)
         assert float(printed) == own.delta > 0.0
+        assert Fraction(own.lip.value) ** 2 >= 1 + 4 * Fraction(own.delta) * (
+            1 + Fraction(own.delta)
+        )
+
+
+@pytest.mark.parametrize("steep", [0, 1])
+@pytest.mark.parametrize("padding", ["circular", "zero"])
+def test_a_channel_counts_however_small_its_d(steep, padding):
+    # x − 2KᵀDKx with K = diag(k) and k²D = 1/2 in one channel, 3 in the other: there x − 6x
+    k = np.array([1e6, 1e-6])
+    D = np.where(np.arange(2) == steep, 3.0, 0.5) / k**2
+    K = tensor(np.diag(k)[:, :, None, None])
+    block = replace(conv_residual(0, 2, 2, (1, 1), 2, 2, padding), K=K, D=tensor(D))
+    assert 5 * (1 - 1e-12) <= proven(block).lip.value <= 5.01
 
 
 def symmetric_equilibrium(centre, side, width, u=1.0, g=1.0, *, lip=None, psi=1.0):
