@@ -51,7 +51,7 @@ class Torus:
 
     def from_pixels(self, x: Tensor) -> Tensor:
         """(H, W, batch, c) → (batch, c·H·W)."""
-        return x.permute(2, 3, 0, 1).reshape(x.shape[2], -1)
+        return x.permute(2, 3, 0, 1).reshape(x.shape[2], x.shape[3] * self.pixels)
 
     def transform(self, x: Tensor) -> Tensor:
         """x̂ (F, batch, c) of pixels x (H, W, batch, c)."""
@@ -69,6 +69,13 @@ class Torus:
         half = torch.matmul(columns, x.reshape(h, w, -1)).reshape(h, -1)
         pixels = rows @ torch.cat([half.real, half.imag])
         return pixels.reshape(self.height, w, *x.shape[1:])
+
+    def norm(self, x: Tensor) -> Tensor:
+        """‖x‖ per row, (batch,), of the real images with the half spectrum x (F, batch, c) (Parseval)."""
+        twice = _multiplicity(self.height).to(x.device, x.real.dtype)
+        energy = torch.view_as_real(x).square().sum(dim=(2, 3))  # (F, batch)
+        energy = twice @ energy.reshape(len(twice), -1)
+        return (energy.reshape(self.width, -1).sum(dim=0) / self.pixels).sqrt()
 
     def spectrum(self, K: Tensor) -> Tensor:
         """K̂ (F, o, i) of a kernel K (o, i, kh, kw), anchored as by `anchor`; differentiable."""
@@ -101,6 +108,15 @@ def _angles(n: int, m: int, shift: int) -> Tensor:
     return whole.double() * (2.0 * math.pi / n)
 
 
+def _multiplicity(n: int) -> Tensor:
+    """How many of n frequencies each of the half spectrum stands for: all but 0 and n/2 for two."""
+    twice = torch.full((n // 2 + 1,), 2.0, dtype=torch.float64)
+    twice[0] = 1.0
+    if n % 2 == 0:
+        twice[-1] = 1.0
+    return twice
+
+
 @lru_cache(maxsize=64)
 def _analysis(torus: Torus, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     """Real (2H', H) and complex (W, W) matrices of the forward transform."""
@@ -117,11 +133,7 @@ def _synthesis(torus: Torus, dtype: torch.dtype, device: torch.device) -> tuple[
     """Real (H, 2H') and complex (W, W) matrices of the inverse transform."""
     n = torus.height
     first = _angles(n, n, 0)[: n // 2 + 1]
-    # every frequency but 0 and n/2 stands for itself and its conjugate
-    twice = torch.full((n // 2 + 1, 1), 2.0, dtype=torch.float64)
-    twice[0] = 1.0
-    if n % 2 == 0:
-        twice[-1] = 1.0
+    twice = _multiplicity(n)[:, None]
     rows = torch.cat([twice * first.cos(), -twice * first.sin()]).mT / n
     second = _angles(torus.width, torus.width, 0)
     columns = torch.polar(torch.ones_like(second), second) / torus.width

@@ -50,7 +50,8 @@ class Anderson(IterativeSolver):
         self.memory = memory
         self.plain = PeacemanRachford(W, sigma, alpha=alpha, metric=metric, tol=tol, atol=atol)
 
-    def begin(self, z: Tensor, c: Tensor) -> State:
+    def begin(self, z: Tensor | None, c: Tensor) -> State:
+        z = torch.zeros_like(c) if z is None else z
         residual = self.residual(z, c)
         return {**self.plain.begin(z, c), "residual": residual, "size": z.norm(dim=-1)}
 

@@ -27,7 +27,8 @@ class ForwardBackward(Splitting):
             return mu / ell**2
         return 1.0 / ell if ell > 0 else 1.0
 
-    def begin(self, z: Tensor, c: Tensor) -> State:
+    def begin(self, z: Tensor | None, c: Tensor) -> State:
+        z = torch.zeros_like(c) if z is None else z
         return {"z": z, "c": c}
 
     def advance(self, state: State) -> State:

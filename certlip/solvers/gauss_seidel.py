@@ -1,11 +1,12 @@
 """Block Gauss–Seidel sweeps for a W that is almost strictly block lower-triangular.
 
-A fine-tuned LBEN is a small perturbation of an explicit network: W = W_△ + E, W_△ its strictly block
-lower part. One sweep z_B ← σ(W_B z + c_B), block after block with the newest values, is forward
-substitution through W_△ with E z from the sweep before; it contracts at a rate ≤ κ‖E‖, κ the Lipschitz
-constant of w ↦ z = σ(W_△z + w): a handful of sweeps where Peaceman–Rachford needs 60 to 200, and no
-inverse. κ can grow with depth, so the residuals are watched and rows that do not contract are handed to
-Peaceman–Rachford.
+A fine-tuned LBEN is a perturbation of an explicit network: W = W_△ + E, W_△ its strictly block lower
+part. One sweep z_B ← σ(W_B z + c_B), block after block with the newest values, is forward substitution
+through W_△ with E z from the sweep before; it contracts at a rate ≤ κ‖E‖, κ the Lipschitz constant of
+w ↦ z = σ(W_△z + w): a handful of sweeps where Peaceman–Rachford needs 60 to 200. Where E is not small
+(fine-tuning moves the mean of a kernel more than the rest of it), what a sweep leaves is corrected with
+averaged slopes (see `sweeps`). Both may fail to contract; the residuals are watched, and rows that do not
+contract are handed to Peaceman–Rachford.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from certlip.blocks.activations import Sigma
+from certlip.blocks.image import channel_sigma
 from certlip.errors import InputError
 from certlip.linalg.operators import Operator, as_operator
 from certlip.linalg.triangular import nearly_lower_blocks
@@ -26,10 +28,15 @@ from certlip.solvers.sweeps import sweep_for
 
 SLOW = 0.7  # a sweep that leaves more than this share of the residual is not worth repeating
 MOST_BLOCKS = 64  # more blocks than this cost more in calls than they save in sweeps
+SHARES = (0.1, 0.25)  # of the largest entry, that an entry above the blocks may have
+SMALL_REST = 0.05  # a norm of E below which plain sweeps contract fast enough
 
 
 class GaussSeidel(IterativeSolver):
     """Sweeps while they contract, Peaceman–Rachford from there on.
+
+    With `compact` the correction is there, computed from the slopes of the first rows it meets and kept;
+    without it a result may depend on its own row alone, so sweeps are plain.
 
     Raises:
         InputError: W is not almost block lower-triangular with few blocks.
@@ -58,6 +65,9 @@ class GaussSeidel(IterativeSolver):
             )
         self.metric = metric
         self.sweep = sweep_for(self.W, sigma, blocks)
+        self.corrected = compact and self.sweep.rest() > SMALL_REST
+        self._correction: Tensor | None = None
+        self._is_stale = self._is_new = False
 
     @cached_property
     def fallback(self) -> PeacemanRachford:
@@ -71,25 +81,66 @@ class GaussSeidel(IterativeSolver):
             compact=self.compact,
         )
 
+    @cached_property
+    def mean_field(self) -> PeacemanRachford:
+        """The equilibrium of images that are constant per channel: the block of frequency 0."""
+        mean = self.W.blocks()[0].real.contiguous()
+        sigma = channel_sigma(self.sigma, self.W.repeat)
+        return PeacemanRachford(mean, sigma, tol=1e-3, max_iter=200)
+
     def axis(self, key: str) -> int:
         return self.sweep.row_axis.get(key, 0)
 
-    def begin(self, z: Tensor, c: Tensor) -> State:
-        return self.sweep.begin(z, c)
+    def solve(self, c: Tensor, z0: Tensor | None = None) -> Solution:
+        self._is_new = False
+        return super().solve(c, z0)
+
+    def begin(self, z: Tensor | None, c: Tensor) -> State:
+        mean = None
+        if z is None and self.corrected and self.W.repeat > 1:
+            # the equilibrium of the mean of c over the pixels, where W is far from triangular
+            mean = c.reshape(c.shape[0], self.W.units, self.W.repeat).mean(dim=2)
+            mean = self.mean_field.solve(mean).z
+        return self.sweep.begin(z, c, mean)
 
     def advance(self, state: State) -> State:
+        if self.corrected and "e" in state:
+            self.sweep.add(state, state["e"])
+        before = self.sweep.memory(state)
         self.sweep.forward(state)
-        return state
+        blocks = self._correction_at(state) if self.corrected else self.sweep.E
+        e, estimate = self.sweep.change(state, before, blocks)
+        return {**state, "e": e, "estimate": estimate}
+
+    def _correction_at(self, state: State) -> Tensor:
+        if self._correction is None or self._is_stale:
+            self._correction = self.sweep.correction(self.W, self.sweep.slopes(state))
+            self._is_new, self._is_stale = True, False
+        return self._correction
 
     def measured(self, state: State) -> tuple[Tensor, Tensor]:
-        return self.sweep.measured(state)
+        """An estimate of the residual (a bound where sweeps are plain), and the residual itself once
+        the estimate is small enough for some row."""
+        # without `compact` no row may be measured or not because of the others
+        if "estimate" not in state or not self.compact:
+            return self.sweep.measured(state)
+        size = self.sweep.size(state)
+        if bool(self.accepts(size, state["estimate"]).any()):
+            return self.sweep.measured(state)
+        # no row may be accepted by an estimate: the residual could be a little above it
+        return state["estimate"], size
 
     def point(self, state: State) -> Tensor:
         return self.sweep.point(state)
 
     def gives_up(self, iteration: int, before: Tensor, now: Tensor) -> Tensor:
-        # the first sweep is compared with nothing
-        return (now > SLOW * before) | now.isnan() if iteration > 1 else now.isnan()
+        if iteration == 1:  # compared with nothing
+            return now.isnan()
+        slow = ~(now <= SLOW * before)
+        if self.corrected and not self._is_new and bool(slow.any()):
+            self._is_stale = True  # slopes of other inputs: those of these rows may do
+            return now.isnan()
+        return slow
 
     def rescue(self, c: Tensor, z: Tensor) -> Solution:
         return self.fallback.solve(c, z)
@@ -99,22 +150,31 @@ class GaussSeidel(IterativeSolver):
         state["J"] = self.sweep.begin(J, J)["c"]
         allowed = self.atol + self.tol * g.norm(dim=-1)
         previous = torch.full_like(allowed, torch.inf)
+        correction = None
+        if self.corrected:
+            mean = J.mean(dim=0).reshape(self.W.units, -1).mean(dim=1)
+            correction = self.sweep.correction(self.W, mean, adjoint=True)
         for _ in range(self.max_iter):
+            before = self.sweep.memory(state)
             self.sweep.backward(state)
-            v = self.sweep.point(state)
+            v = self.sweep.point(state).clone()
             residual = self.adjoint_residual(J, g, v)
             if bool((residual <= allowed).all()):
                 return v
             if not bool((residual <= SLOW * previous).all()):
                 break
             previous = torch.maximum(residual, allowed)
+            if correction is not None:
+                self.sweep.add(state, self.sweep.change(state, before, correction)[0])
         return self.fallback.adjoint(J, g)
 
 
 def blocks_of(W: Tensor | Operator) -> list[slice] | None:
     """The blocks of units to sweep over, or None where W has no such structure."""
     W = as_operator(W)
-    blocks = nearly_lower_blocks(W.pattern().cpu().numpy())
-    if blocks is None:
-        return None
-    return blocks if 1 < len(blocks) <= min(MOST_BLOCKS, W.units // 2) else None
+    pattern = W.pattern().cpu().numpy()
+    for share in SHARES:
+        blocks = nearly_lower_blocks(pattern, share)
+        if blocks is not None:
+            return blocks if 1 < len(blocks) <= min(MOST_BLOCKS, W.units // 2) else None
+    return None

@@ -1,6 +1,6 @@
 """The loop that all iterative solvers share: per-row convergence, and rows that leave when done.
 
-A row keeps its best state; a converged row is not iterated any further. With `compact` converged rows leave
+A converged row keeps its state and is not iterated any further. With `compact` converged rows leave
 the batch, so that they cost nothing; without it every row is computed with the same neighbours
 from the first to the last iteration, and its result does not depend on when those converge.
 """
@@ -45,8 +45,8 @@ class IterativeSolver(EquilibriumSolver):
         self.compact = compact
 
     @abstractmethod
-    def begin(self, z: Tensor, c: Tensor) -> State:
-        """The state of the iteration at z (batch, n)."""
+    def begin(self, z: Tensor | None, c: Tensor) -> State:
+        """The state of the iteration at z (batch, n), which the solver may choose if it is None."""
 
     @abstractmethod
     def advance(self, state: State) -> State:
@@ -78,8 +78,8 @@ class IterativeSolver(EquilibriumSolver):
     def solve(self, c: Tensor, z0: Tensor | None = None) -> Solution:
         rows = torch.arange(c.shape[0], device=c.device)
         best = torch.zeros_like(c) if z0 is None else z0.clone()
-        state = self.begin(best.clone(), c)
-        if z0 is None:  # zero is no guess worth measuring
+        state = self.begin(None if z0 is None else z0.clone(), c)
+        if z0 is None:  # no guess worth measuring
             residual = torch.full(c.shape[:1], torch.inf, dtype=c.dtype, device=c.device)
             running = torch.ones_like(rows, dtype=torch.bool)
         else:
@@ -96,12 +96,16 @@ class IterativeSolver(EquilibriumSolver):
                 state = self.advance(state)
             iteration += self.check_every
             now, size = self.measured(state)
-            converged = self.accepts(size, now)
-            better = running & (converged | (now < residual[rows]))
-            kept = rows[better]
-            best[kept] = self.point(self.select(state, better))
-            residual[kept], done[rows] = now[better], done[rows] | (running & converged)
-            running = running & ~converged & ~self.gives_up(iteration, before, now)
+            converged = running & self.accepts(size, now)
+            leaves = running & self.gives_up(iteration, before, now)
+            done[rows] |= converged
+            # what a row leaves with is kept: its equilibrium, or a start for whatever comes next
+            last = running if iteration >= self.max_iter else converged | leaves
+            kept = last & (converged | (now < residual[rows]))
+            if bool(kept.any()):
+                best[rows[kept]] = self.point(self.select(state, kept))
+                residual[rows[kept]] = now[kept]
+            running = running & ~converged & ~leaves
             before = now
         if bool(done.all()):
             return Solution(best, residual, iteration, True)

@@ -38,7 +38,8 @@ class PeacemanRachford(Splitting):
                 f"I + {self.alpha:.3g}(I − W) is singular: W does not satisfy (3)"
             ) from None
 
-    def begin(self, z: Tensor, c: Tensor) -> State:
+    def begin(self, z: Tensor | None, c: Tensor) -> State:
+        z = torch.zeros_like(c) if z is None else z
         # at a solution u = z + αΓ(Wz + c − z), and αVΓc stays the same in all iterations
         u = z + self.step * (self.W.apply(z) + c - z)
         return {"z": z, "u": u, "drive": self.V.apply(self.step * c), "c": c}

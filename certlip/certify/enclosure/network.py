@@ -94,7 +94,7 @@ class Encloser:
         require_ieee()
         self.network = network
         self.device = device
-        self.guess = Evaluator(network, device=device)
+        self.guess = Evaluator(network, device=device, compact=False)
         self.after = [proof.after(k).value for k in range(len(network.blocks))]
         self.local = [
             PREPARED[type(block)](block, own)

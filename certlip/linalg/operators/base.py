@@ -76,5 +76,8 @@ class Operator(ABC):
         return per_unit if self.repeat == 1 else per_unit.repeat_interleave(self.repeat)
 
     def pattern(self) -> Tensor:
-        """The largest |entry| over all blocks, (units, units): zero exactly where no unit reads."""
-        return self.blocks().detach().abs().amax(dim=0)
+        """The root mean square of each entry over all blocks, (units, units): zero exactly where a unit
+        does not read the other."""
+        blocks = self.blocks().detach().abs()
+        largest = blocks.amax(dim=0).clamp_min(torch.finfo(blocks.dtype).tiny)
+        return (blocks / largest).square().mean(dim=0).sqrt() * largest
