@@ -77,15 +77,12 @@ def finetune(
             on_parts=lambda parts: session.say(*_what_is_trained(parts)),
             on_epoch=on_epoch,
         )
-    kept = tuned.history[-1]["epochs_not_worse"]
-    session.say(
-        f"wrote {out / 'model.pt'}"
-        + (
-            ""
-            if kept
-            else ": no epoch was better and nowhere worse on the validation split, kept the origin"
-        )
-    )
+    done = tuned.history[-1]
+    same = "no epoch was better and nowhere worse on the validation split, kept the origin"
+    session.say(f"wrote {out / 'model.pt'}{'' if done['epochs_not_worse'] else f': {same}'}")
+    lost = ", ".join(f"{s:.4f} at {eps}" for eps, s in done["certified_lost_at_start"].items())
+    if lost and not done["epochs_not_worse"]:
+        session.say(f"rebuilt as it is, the origin loses certified accuracy there: {lost}")
     emit_run(session, "finetune", out, tuned)
     return 0
 

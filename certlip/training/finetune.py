@@ -2,8 +2,8 @@
 steps.
 
 Every parameter is free and the bound holds at every step by construction of (7); what is kept is
-proven on its frozen numbers. An epoch only replaces the best one if it is nowhere worse on the
-validation split: not in natural accuracy and not in certified accuracy at any ε.
+proven on its frozen numbers. An epoch only replaces the best one if it is nowhere worse than the
+origin on the validation split: not in natural accuracy and not in certified accuracy at any ε.
 """
 
 from __future__ import annotations
@@ -86,9 +86,10 @@ def finetune(
     torch.manual_seed(settings.seed)
     module = _Module(parts, device)
     start = parts.freeze()
-    before = validated(start, validation)
-    if not before["proven"]:
-        raise InconclusiveError(f"the reparametrized model cannot be proven: {before['reason']}")
+    before, at_start = validated(network, validation), validated(start, validation)
+    for name, row in (("origin", before), ("reparametrized model", at_start)):
+        if not row["proven"]:
+            raise InconclusiveError(f"the {name} cannot be proven: {row['reason']}")
 
     def score(row: dict[str, Any]) -> float:
         worse = row["natural"] < before["natural"] or any(
@@ -118,6 +119,8 @@ def finetune(
         device=device,
         on_epoch=on_epoch,
     )
+    # same function, same L; but less may be proven about the distance of a state to its equilibrium
+    lost = {eps: value - at_start["certified"][eps] for eps, value in before["certified"].items()}
     kept = [m["epoch"] for m in metrics if m.get("proven") and score(m) > score(before)]
     entry = history_entry(
         "finetune",
@@ -126,6 +129,7 @@ def finetune(
         data_sha256=data.sha256(),
         origin=network.sha256(),
         epochs_not_worse=kept,
+        certified_lost_at_start={eps: share for eps, share in lost.items() if share > 0.0},
         fixed=[part.kind for part in parts.parts if not isinstance(part, LBEN)],
     )
     best = Network(best.blocks, [*network.history, entry])

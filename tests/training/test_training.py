@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 
 import numpy as np
@@ -15,6 +16,7 @@ from certlip.errors import InconclusiveError, InputError
 from certlip.lmi import prove
 from certlip.models import MODELS, NAMED, build
 from certlip.reparam import reparametrize
+from certlip.solvers import Evaluator
 from certlip.training import Settings, finetune, load_recipe, recipe_for, recipe_names, train
 from certlip.training.losses import margin_cross_entropy
 from certlip.training.schedule import triangular
@@ -263,11 +265,33 @@ def test_an_epoch_that_is_worse_somewhere_is_not_kept(splits, tmp_path):
     rows = (tmp_path / "lben" / "metrics.jsonl").read_text().splitlines()
     assert json.loads(rows[0])["natural"] < 0.97 or tuned.history[-1]["epochs_not_worse"] == [1]
     x = torch.from_numpy(splits["validation"].x)
-    from certlip.solvers import Evaluator
-
     if not tuned.history[-1]["epochs_not_worse"]:
         same = Evaluator(tuned)(x) - Evaluator(origin)(x)
         assert float(same.abs().max()) < 1e-6  # ε = 1e-9 is all that was changed
+
+
+def test_an_epoch_is_compared_with_the_origin(splits, tmp_path, monkeypatch):
+    """Not with what the origin was rebuilt as, for which less may be proven."""
+    module = importlib.import_module("certlip.training.finetune")
+    origin, validated, rows = run(splits, tmp_path / "sll"), module.validated, []
+
+    def better(network, validation):
+        rows.append(row := validated(network, validation))
+        if network is origin:
+            row["certified"] = {eps: share + 0.5 for eps, share in row["certified"].items()}
+        return row
+
+    monkeypatch.setattr(module, "validated", better)
+    settings = Settings(epochs=1, lr=1e-4, checkpoint_every=1)
+    tuned = finetune(origin, splits["train"], splits["validation"], settings, tmp_path / "lben")
+    done = tuned.history[-1]
+    assert done["epochs_not_worse"] == []
+    assert done["certified_lost_at_start"] == pytest.approx(
+        dict.fromkeys(rows[0]["certified"], 0.5)
+    )
+    x = torch.from_numpy(splits["validation"].x)
+    with torch.no_grad():
+        assert (Evaluator(tuned)(x) - Evaluator(origin)(x)).abs().max() < 1e-6
 
 
 def test_frozen_networks_do_not_follow_training(splits, tmp_path):
@@ -381,8 +405,6 @@ def test_every_family_trains_is_proven_and_fine_tunes(family, splits, tmp_path):
     assert prove(tuned).lip.value <= 1 + 1e-6
     exact = load(tmp_path / "lben" / "reparametrized.pt")
     x = torch.from_numpy(splits["validation"].x)
-    from certlip.solvers import Evaluator
-
     with torch.no_grad():
         assert (Evaluator(exact)(x) - Evaluator(network)(x)).abs().max() < 1e-9
 
