@@ -260,15 +260,15 @@ def test_pooling_of_numbers_that_underflow():
 
 
 def weighted():
-    """z = z/2 + x in two channels of very different weight γ, y = √γ z: the bound in the Γ norm is
+    """z = z/2 + x in two channels of very different weight γ, y = 3√γ z: the bound in the Γ norm is
     attained by each channel alone."""
     gam = np.array([1e-4, 1e4])
     eye = np.eye(2)[:, :, None, None]
-    G, zero = tensor(np.sqrt(gam)[:, None, None, None] * eye), tensor([0.0, 0.0])
+    G, zero = tensor(3.0 * np.sqrt(gam)[:, None, None, None] * eye), tensor([0.0, 0.0])
     origin = Origin("lben", {"lip": 1e5}, {"psi": tensor(1.0 / gam)})
     parts = tensor(0.5 * eye), tensor(eye), G, zero, zero, Sigma.of(Identity(), 4), 1, 2, origin
     block = ConvEquilibrium(*parts)
-    return np.sqrt(gam), ConvEquilibriumEncloser(block, prove(Network([block])).blocks[0])
+    return 3.0 * np.sqrt(gam), ConvEquilibriumEncloser(block, prove(Network([block])).blocks[0])
 
 
 @pytest.mark.parametrize("channel", [0, 1])
@@ -276,7 +276,7 @@ def test_the_distance_of_a_guess_counts_with_the_weight_of_its_channel(channel):
     root, local = weighted()
     x = np.repeat(np.arange(2) == channel, 2)[None] * [[3.0, -4.0, 3.0, -4.0]]
     found = local(x, np.zeros((1, 4)))
-    distance = root[channel] * 2 * 5.0  # y = √γ·2x
+    distance = root[channel] * 2 * 5.0  # y = 3√γ·2x
     assert distance <= found.delta[0] <= 1.01 * distance
 
 
@@ -342,13 +342,15 @@ def test_every_rounding_of_an_image_of_one_pixel_counts_once(k, b, x):
     v = k * x + b
     block = Convolution(K, tensor([b]), 1, 1, "zero")
     found = ConvolutionEncloser(block, prove(Network([block])).blocks[0])(one)
-    assert found.delta[0] == pytest.approx(u * (k * x + v), rel=1e-6)
+    assert found.delta[0] == pytest.approx(u * (k * x + v), rel=1e-6, abs=0.0)
     sigma, D = Sigma.of(ReLU(), 1), 0.9 / k**2
     block = ConvResidual(K, tensor([D]), tensor([b]), sigma, 1, 1, "zero")
     found = ConvResidualEncloser(block, prove(Network([block])).blocks[0])(one)
     before = 2 * np.sqrt(D) * u * (k * x + v)  # 2√max D bounds ‖2KᵀD‖
     step = 2 * k * D * v
-    assert found.delta[0] == pytest.approx(before + 2 * u * step + u * abs(x - step), rel=1e-6)
+    assert found.delta[0] == pytest.approx(
+        before + 2 * u * step + u * abs(x - step), rel=1e-6, abs=0.0
+    )
 
 
 # --- transforms -----------------------------------------------------------------------------------
