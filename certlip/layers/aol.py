@@ -81,7 +81,7 @@ class AOLConv(ConvLayer):
         self.bias = nn.Parameter(torch.zeros(q))
 
     def forward(self, x: Tensor) -> Tensor:
-        v = correlate(x, aol_kernel(self.kernel), self.padding) + self.bias[:, None, None]
+        v = correlate(x, aol_kernel(self.kernel), self.padding, self.bias)
         return v if self.activation is None else self.activation.forward(v)
 
     def freeze(self) -> list[Block]:

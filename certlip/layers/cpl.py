@@ -88,7 +88,7 @@ class CPLConv(ConvLayer):
     def forward(self, x: Tensor) -> Tensor:
         K = self.kernel
         step = -2.0 * inverse(convolution_norm(K, self.torus, self.padding) ** 2)
-        s = self.activation.forward(correlate(x, K, self.padding) + self.bias[:, None, None])
+        s = self.activation.forward(correlate(x, K, self.padding, self.bias))
         return x + correlate_adjoint(s, step * K, self.padding)
 
     def freeze(self) -> list[Block]:

@@ -114,7 +114,7 @@ class SLLConv(ConvLayer):
     def forward(self, x: Tensor) -> Tensor:
         K = self.kernel
         D = inverse(sll_conv_scaling(K, self.log_q.exp()))
-        s = self.activation.forward(correlate(x, K, self.padding) + self.bias[:, None, None])
+        s = self.activation.forward(correlate(x, K, self.padding, self.bias))
         # −2T⁻¹ goes into the kernel: it has far fewer entries than the images
         return x + correlate_adjoint(s, (-2.0 * D)[:, None, None, None] * K, self.padding)
 

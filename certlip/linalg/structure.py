@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from certlip.errors import InputError
-from certlip.linalg.operators import Dense, Operator, convolution
+from certlip.linalg.operators import Dense, Operator, as_operator, convolution
 from certlip.linalg.operators.circulant import Circulant
 from certlip.linalg.torus import Torus, anchor
 
@@ -100,7 +100,7 @@ class DenseStructure(Structure):
         return Dense(blocks)
 
     def map(self, array: Tensor) -> Operator:
-        return Dense(array)
+        return as_operator(array)
 
     def check(self, what: str, array: Tensor) -> None:
         if array.ndim != 2:

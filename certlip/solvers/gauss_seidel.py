@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,8 +28,11 @@ from certlip.solvers.peaceman_rachford import PeacemanRachford
 from certlip.solvers.sweeps import sweep_for
 
 SLOW = 0.7  # a sweep that leaves more than this share of the residual is not worth repeating
+FEW = 500  # iterations of a splitting that may not converge
 MOST_BLOCKS = 64  # more blocks than this cost more in calls than they save in sweeps
-SHARES = (0.1, 0.25)  # of the largest entry, that an entry above the blocks may have
+LARGEST_ABOVE = 0.25  # of the largest entry of W, that an entry above the blocks may have
+SMALL_ENTRY = 0.02  # of the largest entry of W, below which an entry makes no block of its own
+REFINEMENTS = 4  # sweeps of the first call in which the averaged slopes are computed anew, and one
 SMALL_REST = 0.05  # a norm of E below which plain sweeps contract fast enough
 
 
@@ -67,19 +71,26 @@ class GaussSeidel(IterativeSolver):
         self.sweep = sweep_for(self.W, sigma, blocks)
         self.corrected = compact and self.sweep.rest() > SMALL_REST
         self._correction: Tensor | None = None
+        self._refinements = 0
         self._is_stale = self._is_new = False
 
     @cached_property
-    def fallback(self) -> PeacemanRachford:
-        """Made only where a sweep did not contract."""
-        return PeacemanRachford(
-            self.W,
-            self.sigma,
-            metric=self.metric,
-            tol=self.tol,
-            atol=self.atol,
-            compact=self.compact,
-        )
+    def fallbacks(self) -> list[PeacemanRachford]:
+        """Made only where a sweep did not contract: the plain splitting, which is the faster one as a
+        rule, and then the one in the metric of (3), which always converges."""
+        metrics = [None] if self.metric is None else [None, self.metric]
+        return [
+            PeacemanRachford(
+                self.W,
+                self.sigma,
+                metric=metric,
+                tol=self.tol,
+                atol=self.atol,
+                max_iter=FEW if metric is None and self.metric is not None else None,
+                compact=self.compact,
+            )
+            for metric in metrics
+        ]
 
     @cached_property
     def mean_field(self) -> PeacemanRachford:
@@ -113,7 +124,9 @@ class GaussSeidel(IterativeSolver):
         return {**state, "e": e, "estimate": estimate}
 
     def _correction_at(self, state: State) -> Tensor:
-        if self._correction is None or self._is_stale:
+        # the first two are far from the slopes at the equilibrium; later calls keep the third
+        self._refinements += self._refinements < REFINEMENTS
+        if self._correction is None or self._is_stale or self._refinements < REFINEMENTS:
             self._correction = self.sweep.correction(self.W, self.sweep.slopes(state))
             self._is_new, self._is_stale = True, False
         return self._correction
@@ -143,7 +156,15 @@ class GaussSeidel(IterativeSolver):
         return slow
 
     def rescue(self, c: Tensor, z: Tensor) -> Solution:
-        return self.fallback.solve(c, z)
+        iterations, solution = 0, None
+        for solver in self.fallbacks:
+            start = z if solution is None else torch.where(solution.z.isfinite(), solution.z, z)
+            solution = solver.solve(c, start)
+            iterations += solution.iterations
+            if solution.converged:
+                break
+        assert solution is not None
+        return Solution(solution.z, solution.residual, iterations, solution.converged)
 
     def adjoint(self, J: Tensor, g: Tensor) -> Tensor:
         state = self.sweep.begin(torch.zeros_like(g), g)
@@ -166,15 +187,23 @@ class GaussSeidel(IterativeSolver):
             previous = torch.maximum(residual, allowed)
             if correction is not None:
                 self.sweep.add(state, self.sweep.change(state, before, correction)[0])
-        return self.fallback.adjoint(J, g)
+        for solver in self.fallbacks:
+            v = solver.adjoint(J, g)
+            if bool((self.adjoint_residual(J, g, v) <= allowed).all()):
+                break
+        return v
 
 
 def blocks_of(W: Tensor | Operator) -> list[slice] | None:
     """The blocks of units to sweep over, or None where W has no such structure."""
     W = as_operator(W)
     pattern = W.pattern().cpu().numpy()
-    for share in SHARES:
-        blocks = nearly_lower_blocks(pattern, share)
-        if blocks is not None:
-            return blocks if 1 < len(blocks) <= min(MOST_BLOCKS, W.units // 2) else None
-    return None
+    largest = float(pattern.max(initial=0.0))
+    above = float(np.triu(pattern).max(initial=0.0)) / largest if largest > 0.0 else 1.0
+    if not above <= LARGEST_ABOVE:
+        return None
+    # what is above the blocks is taken for zero, and whatever is as small with it
+    blocks = nearly_lower_blocks(pattern, max(1.2 * above, SMALL_ENTRY))
+    if blocks is None:
+        return None
+    return blocks if 1 < len(blocks) <= min(MOST_BLOCKS, W.units // 2) else None

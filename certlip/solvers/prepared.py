@@ -167,11 +167,11 @@ def _convolution(p: _Parts) -> Function:
 def _conv_residual(p: _Parts) -> Function:
     block, a = p
     K, padding, shape = a["K"], block.padding, (block.height, block.width)
-    scaled, b = 2.0 * a["D"][:, None, None, None] * K, a["b"][:, None, None]
+    scaled, b = 2.0 * a["D"][:, None, None, None] * K, a["b"]
 
     def run(x: Tensor) -> Tensor:
         image = x.unflatten(1, (-1, *shape))
-        v = correlate(image, K, padding) + b
+        v = correlate(image, K, padding, b)
         s = block.sigma.forward(v.flatten(1)).view_as(v)
         return (image - correlate_adjoint(s, scaled, padding)).flatten(1)
 

@@ -1,4 +1,4 @@
-"""Convolutional MonDEQ, G-MonDEQ and LBEN: the dense layers of their matrices, and what is kept between calls."""
+"""Convolutional MonDEQ, G-MonDEQ and LBEN: their functions and bounds, and what is kept between calls."""
 
 import pytest
 import torch
@@ -134,7 +134,9 @@ def test_w_is_computed_again_only_when_a_parameter_changes(monkeypatch):
         assert len(count) == 2
         assert layer._kept[2] is not solver  # pyright: ignore[reportOptionalSubscript]
         assert not torch.equal(first, changed)
-    layer(x).sum().backward()  # a graph needs W as a function of the parameters, not a new resolvent
+    layer(
+        x
+    ).sum().backward()  # a graph needs W as a function of the parameters, not a new resolvent
     layer(x).sum().backward()
     assert len(count) == 4
     optimizer = torch.optim.SGD(layer.parameters(), lr=1e-3)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from certlip.linalg.operators import (
     DIRECT_TAPS,
+    BlockLower,
     Circulant,
     Dense,
     Operator,
@@ -287,3 +288,23 @@ def test_a_matrix_is_an_operator_and_an_operator_itself():
     assert dense.A is A
     assert as_operator(dense) is dense
     assert isinstance(dense, Operator)
+
+
+@pytest.mark.parametrize("step", [0.7, torch.tensor([0.1, 2.0, 0.5, 1.0, 3.0, 0.2, 0.9])])
+def test_a_block_lower_triangular_operator_is_its_matrix(step):
+    torch.manual_seed(0)
+    A = torch.randn(7, 7, dtype=torch.float64).tril(-1)
+    A[2, :2], A[3:5, 2:] = 0.0, 0.0  # blocks of one to three rows
+    lower = as_operator(A)
+    assert isinstance(lower, BlockLower)
+    assert lower.parts[0].start == 0
+    plain, x = Dense(A), torch.randn(5, 7, dtype=torch.float64)
+    step = step if isinstance(step, float) else step.double()
+    for one, two in ((lower, plain), (lower.resolvent(step), plain.resolvent(step))):
+        torch.testing.assert_close(one.apply(x), two.apply(x), rtol=0, atol=1e-12)
+        torch.testing.assert_close(one.adjoint(x), two.adjoint(x), rtol=0, atol=1e-12)
+        torch.testing.assert_close(one.blocks(), two.blocks(), rtol=0, atol=1e-12)
+    assert not lower.resolvent(step).blocks()[0].triu(1).any()
+    A[0, 0] = 1e-300
+    assert not isinstance(as_operator(A), BlockLower)
+    assert not isinstance(as_operator(torch.zeros(2, 3)), BlockLower)

@@ -72,8 +72,8 @@ def residual_block():
 
 def correlation(K, x, padding="circular"):
     """Σ_t K[t] x[p + t − anchor], tap by tap and pixel by pixel."""
-    (o, i, kh, kw), (H, W) = K.shape, x.shape[2:]
-    y = np.zeros((len(x), o, H, W))
+    (kh, kw), (H, W) = K.shape[2:], x.shape[2:]
+    y = np.zeros((len(x), len(K), H, W))
     for r, s, a, b in itertools.product(range(H), range(W), range(kh), range(kw)):
         row, column = r + a - (kh - 1) // 2, s + b - (kw - 1) // 2
         if padding == "circular" or (0 <= row < H and 0 <= column < W):

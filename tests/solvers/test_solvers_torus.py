@@ -183,3 +183,82 @@ def test_gradients_in_a_kernel_equal_those_of_an_unrolled_solve(name):
         grads.append((k.grad, b.grad))
     for one, two in zip(*grads, strict=True):
         assert (one - two).norm() <= 1e-6 * two.norm()
+
+
+def perturbed(torus, size=1.0, seed=7):
+    """A triangular kernel and a constant one: far from triangular at frequency 0 alone, (3) with Γ = I."""
+    rng = np.random.default_rng(seed)
+    K = torch.zeros(CHANNELS, CHANNELS, torus.height, torus.width, dtype=torch.float64)
+    middle = slice(torus.height // 2 - 1, torus.height // 2 + 2)
+    K[2:, :2, middle, middle] = torch.from_numpy(rng.normal(size=(2, 2, 3, 3))) * 0.5
+    A = torch.from_numpy(rng.normal(size=(CHANNELS, CHANNELS)))
+    mean = -size * (A.mT @ A) / CHANNELS + 0.5 * size * (A - A.mT)
+    return K + mean[..., None, None] / torus.pixels
+
+
+@pytest.mark.parametrize("on_torus", [True, False])
+@pytest.mark.parametrize("name", ["relu", "tanh"])
+def test_corrected_sweeps_converge_where_plain_ones_do_not(name, on_torus, monkeypatch):
+    torus = Torus(9, 9)
+    W = Circulant.of(perturbed(torus, 2.0), torus) if on_torus else Dense(rank_one())
+    s = Sigma.of(activation(name), W.out_width)
+    c = torch.from_numpy(np.random.default_rng(8).normal(size=(ROWS, W.out_width)))
+    solver = GaussSeidel(W, s)
+    assert solver.corrected
+    built = []
+    original = type(solver.sweep).correction
+    monkeypatch.setattr(
+        type(solver.sweep),
+        "correction",
+        lambda *a, **k: built.append(k.get("adjoint", False)) or original(*a, **k),
+    )
+    solution = solver.solve(c)
+    reference = PeacemanRachford(dense(W), s).solve(c)
+    assert solution.converged
+    assert "fallbacks" not in vars(solver)  # nothing was rescued
+    torch.testing.assert_close(solution.z, reference.z, rtol=0, atol=1e-9)
+    # the averaged slopes of the first call serve the next ones
+    count = len(built)
+    again = solver.solve(c + 1e-3)
+    assert again.converged
+    assert len(built) == count
+    # without a correction, rows are on their own: sweeps give up, the splitting does not
+    plain = GaussSeidel(W, s, compact=False)
+    assert not plain.corrected
+    rescued = plain.solve(c)
+    assert rescued.converged
+    assert "fallbacks" in vars(plain)
+    torch.testing.assert_close(rescued.z, reference.z, rtol=0, atol=1e-9)
+    J = torch.from_numpy(np.random.default_rng(9).uniform(size=c.shape))
+    g = torch.randn_like(c)
+    for one in (solver, plain):
+        v = one.adjoint(J, g)
+        assert (v - J * (g + W.adjoint(v))).norm(dim=1).max() < 1e-8
+
+
+def rank_one(n=100):
+    """A triangular matrix of four blocks plus a large matrix of rank one, (3) with Γ = I."""
+    rng = np.random.default_rng(10)
+    W = torch.from_numpy(rng.normal(size=(n, n))) / n**0.5
+    for start in range(0, n, n // 4):
+        W[start : start + n // 4, start:] = 0.0
+    u = torch.ones(n, dtype=torch.float64) / n**0.5
+    return W - 6.0 * torch.outer(u, u)
+
+
+def test_rows_that_neither_sweeps_nor_the_plain_splitting_solve_go_to_the_metric(monkeypatch):
+    torus = Torus(9, 9)
+    W = Circulant.of(perturbed(torus, 2.0), torus)
+    s = Sigma.of(activation("relu"), W.out_width)
+    c = torch.from_numpy(np.random.default_rng(11).normal(size=(ROWS, W.out_width)))
+    metric = torch.ones(CHANNELS, dtype=torch.float64)
+    monkeypatch.setattr("certlip.solvers.gauss_seidel.FEW", 5)
+    solver = GaussSeidel(W, s, metric=metric, compact=False)
+    solution = solver.solve(c)
+    assert [f.max_iter for f in solver.fallbacks] == [5, PeacemanRachford.most_iterations]
+    assert solution.converged
+    assert solution.iterations > 5
+    monkeypatch.setattr(PeacemanRachford, "most_iterations", 5)
+    hidden = GaussSeidel(W, s, metric=metric, compact=False).solve(c)
+    assert not hidden.converged
+    assert (hidden.residual > 1e-9).any()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from certlip.blocks.activations.base import ActivationKind
@@ -15,7 +16,7 @@ class ReLU(ActivationKind):
     relative_error = 0.0
 
     def forward(self, v: Tensor) -> Tensor:
-        return v.clamp_min(0.0)
+        return torch.relu(v)  # its gradient is much faster than that of clamp
 
     def derivative(self, v: Tensor) -> Tensor:
         return (v > 0).to(v.dtype)

@@ -7,6 +7,7 @@ from torch import Tensor
 from certlip.linalg.operators.base import Operator as Operator
 from certlip.linalg.operators.circulant import Circulant as Circulant
 from certlip.linalg.operators.dense import Dense as Dense
+from certlip.linalg.operators.lower import BlockLower as BlockLower
 from certlip.linalg.operators.stencil import Stencil as Stencil
 from certlip.linalg.torus import Torus
 
@@ -22,5 +23,10 @@ def convolution(kernel: Tensor, torus: Torus, padding: str = "circular") -> Oper
 
 
 def as_operator(W: Tensor | Operator) -> Operator:
-    """A matrix as an operator; an operator as itself."""
-    return W if isinstance(W, Operator) else Dense(W)
+    """A matrix as an operator of the structure it has in storage; an operator as itself.
+
+    A matrix with a graph stays dense: its zeros have gradients too.
+    """
+    if isinstance(W, Operator):
+        return W
+    return (None if W.requires_grad else BlockLower.of(W)) or Dense(W)

@@ -56,25 +56,29 @@ class Stencil(Operator):
         return Stencil(self.kernel.detach(), self.torus, self.padding)
 
 
-def correlate(x: Tensor, K: Tensor, padding: str) -> Tensor:
-    """K ∗ x for images x (batch, i, H, W) and K (o, i, kh, kw): (batch, o, H, W)."""
-    return F.conv2d(_padded(x, K, padding), K)
+def correlate(x: Tensor, K: Tensor, padding: str, bias: Tensor | None = None) -> Tensor:
+    """K ∗ x + b for images x (batch, i, H, W), K (o, i, kh, kw) and b (o,): (batch, o, H, W)."""
+    kh, kw = K.shape[2:]
+    return _correlate(x, K, padding, (anchor(kh), anchor(kw)), bias)
 
 
 def correlate_adjoint(y: Tensor, K: Tensor, padding: str) -> Tensor:
-    """The adjoint of `correlate`, exactly: images y (batch, o, H, W) to (batch, i, H, W)."""
+    """The adjoint of `correlate` without bias, exactly: images y (batch, o, H, W) to (batch, i, H, W)."""
     # y[p] = Σ_t K[t]x[p + t − a] has the adjoint x[p] = Σ_t K[t]y[p − t + a]: the kernel turned by 180°,
     # with its anchor mirrored as well
-    turned = K.flip(2, 3).transpose(0, 1)
-    return F.conv2d(_padded(y, K, padding, mirrored=True), turned)
-
-
-def _padded(x: Tensor, K: Tensor, padding: str, mirrored: bool = False) -> Tensor:
     kh, kw = K.shape[2:]
-    top, left = anchor(kh), anchor(kw)
-    if mirrored:
-        top, left = kh - 1 - top, kw - 1 - left
+    mirrored = (kh - 1 - anchor(kh), kw - 1 - anchor(kw))
+    return _correlate(y, K.flip(2, 3).transpose(0, 1), padding, mirrored)
+
+
+def _correlate(
+    x: Tensor, K: Tensor, padding: str, before: tuple[int, int], bias: Tensor | None = None
+) -> Tensor:
+    kh, kw = K.shape[2:]
+    top, left = before
     sides = (left, kw - 1 - left, top, kh - 1 - top)
-    if not any(sides):
-        return x
-    return F.pad(x, sides, mode="circular") if padding == "circular" else F.pad(x, sides)
+    if padding == "zero" and kh % 2 and kw % 2:
+        return F.conv2d(x, K, bias, padding=(top, left))  # without a copy
+    if any(sides):
+        x = F.pad(x, sides, mode="circular") if padding == "circular" else F.pad(x, sides)
+    return F.conv2d(x, K, bias)
