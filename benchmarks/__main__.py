@@ -11,7 +11,7 @@ import torch
 
 import certlip
 
-NAMES = ("prove", "solve", "certify", "falsify", "sll")
+NAMES = ("prove", "solve", "certify", "falsify", "sll", "lben", "twin")
 
 
 def main(names: list[str]) -> None:

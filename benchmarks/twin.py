@@ -1,14 +1,14 @@
 """The paper's network on 3×32×32 images (8 inner channels) and its LBEN twin: 40 channels on the torus and
 1,536 dense states. How long the twin takes to build; images/s at batch 64 of the SLL and of the twin
-before fine-tuning, and after 20 steps of Adam at lr 1e-5 with residuals of at most 1e-5·(1 + ‖z‖); against the
-textbook, which forms everything anew at every call, once with batched products and once with products
-by broadcasting. The data are the embedded digits, four times as large in each direction."""
+before fine-tuning, and after 20 steps of Adam at lr 1e-5, with residuals of at most 1e-5·(1 + ‖z‖); against
+the textbook, which forms everything anew at every call, once with batched products and once with
+products by broadcasting. The data are the embedded digits, four times as large in each direction."""
 
 from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,13 +37,13 @@ def digits() -> tuple[Tensor, Tensor]:
     return large.expand(-1, 3, -1, -1).flatten(1), torch.tensor(data.label)
 
 
-def descend(model: nn.Module, steps: int, lr: Callable[[int], float], batch: int) -> None:
-    """Steps of Adam on the digits, with the loss and the clipping of the recipes."""
+def descend(model: nn.Module, rates: list[float], batch: int) -> None:
+    """Steps of Adam on the digits at these rates, with the loss and the clipping of the recipes."""
     x, label = digits()
     dtype = next(model.parameters()).dtype
     optimizer = torch.optim.Adam(model.parameters(), betas=(0.5, 0.9))
-    for step in range(steps):
-        optimizer.param_groups[0]["lr"] = lr(step)
+    for lr in rates:
+        optimizer.param_groups[0]["lr"] = lr
         rows = torch.randint(len(x), (batch,))
         optimizer.zero_grad()
         margin_cross_entropy(model(x[rows].to(dtype)), label[rows], 0.7071, 0.1).backward()
@@ -55,7 +55,7 @@ def trained_sll(steps: int = 150) -> Network:
     """The network of Havens et al. after a short training (on 2 cores about 15 s)."""
     torch.manual_seed(0)
     model = NAMED["havens2023-sll"](3 * SIDE**2, 10, height=SIDE, width=SIDE, inner=8)
-    descend(model, steps, lambda step: 1e-2 * (1.0 - step / steps), BATCH)
+    descend(model, [1e-2 * (1.0 - step / steps) for step in range(steps)], BATCH)
     return model.freeze()
 
 
@@ -77,7 +77,7 @@ def finetuned(parts: Reparametrized) -> Network:
     """The twin after 20 steps at lr 1e-5, in float64."""
     for lben in parts.lbens:
         lben.eps = NUDGE
-    descend(Twin(parts), 20, lambda step: 1e-5, 32)
+    descend(Twin(parts), [1e-5] * 20, 32)
     return parts.freeze()
 
 
@@ -93,9 +93,10 @@ class TextbookTwin:
             return Evaluator(Network([part]), dtype=dtype)
         if part.structure.torus is not None:
             return textbook(part.to(dtype))
-        own = {name: p.detach().to(dtype) for name, p in part.named_parameters()}
         relu = [kind.name == "relu" for kind, n in part.sigma.segments for _ in range(n)]
-        return TextbookDense(**own, relu=torch.tensor(relu), lip=part.lip, eps=part.eps)
+        own: dict[str, Any] = {n: p.detach().to(dtype) for n, p in part.named_parameters()}
+        own |= {"relu": torch.tensor(relu), "lip": part.lip, "eps": part.eps}
+        return TextbookDense(**own)
 
     def __call__(self, x: Tensor, *, tune: bool = False) -> tuple[Tensor, list[int]]:
         """Logits and iterations; `tune` first chooses the best step of a few."""

@@ -9,15 +9,18 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from certlip.blocks import ConvEquilibrium, Equilibrium, Origin, Sigma, equilibrium_block
+from certlip.linalg.kept import Kept
 from certlip.linalg.operators import Operator
 from certlip.linalg.structure import Structure
 from certlip.solvers import EquilibriumSolver, Solution, equilibrium, solver_for
+
+#: W, U and G as operators, and the solver that was made for W.
+Ready = tuple[tuple[Operator, Operator, Operator], EquilibriumSolver]
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class ImplicitLayer(nn.Module, ABC):
     def __init__(self) -> None:
         super().__init__()
         self.last_solution: Solution | None = None
-        self._kept: tuple[Any, tuple[Operator, Operator, Operator], EquilibriumSolver] | None = None
+        self._kept: Kept[Ready] = Kept()
 
     @abstractmethod
     def maps(self) -> Maps:
@@ -69,25 +72,18 @@ class ImplicitLayer(nn.Module, ABC):
         z, self.last_solution = equilibrium(W, c, solver)
         return G.apply(z) + self.structure.spread(self.b_y)
 
-    def _prepared(self) -> tuple[tuple[Operator, Operator, Operator], EquilibriumSolver]:
-        graph = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
-        key = [(p.data_ptr(), p._version, p.dtype, p.device) for p in self.parameters()]
-        kept = self._kept if self._kept is not None and self._kept[0] == key else None
+    def _prepared(self) -> Ready:
+        parameters = list(self.parameters())
+        kept = self._kept.find(parameters)
+        graph = torch.is_grad_enabled() and any(p.requires_grad for p in parameters)
         if kept is not None and not graph:
-            return kept[1], kept[2]
-        maps = self.maps()
-        operators = (
-            self.structure.operator(maps.W),
-            self.structure.map(maps.U),
-            self.structure.map(maps.G),
-        )
-        W, U, G = operators
+            return kept
+        maps, s = self.maps(), self.structure
+        W, U, G = s.operator(maps.W), s.map(maps.U), s.map(maps.G)
         if kept is None:
             solver = solver_for(W.detach(), self.sigma, metric=self.metric().detach())
-            self._kept = (key, (W.detach(), U.detach(), G.detach()), solver)
-        else:
-            solver = kept[2]
-        return operators, solver
+            kept = self._kept.store(parameters, ((W.detach(), U.detach(), G.detach()), solver))
+        return (W, U, G), kept[1]
 
     @torch.no_grad()
     def freeze(self) -> Equilibrium | ConvEquilibrium:
@@ -108,10 +104,9 @@ class ImplicitLayer(nn.Module, ABC):
         )
 
     def _double(self) -> ImplicitLayer:
-        """A float64 copy on the CPU, without what is kept between calls."""
-        kept, solution = self._kept, self.last_solution
-        self._kept = self.last_solution = None
+        """A float64 copy on the CPU."""
+        solution, self.last_solution = self.last_solution, None  # it may hold a graph
         try:
             return copy.deepcopy(self).double().cpu()
         finally:
-            self._kept, self.last_solution = kept, solution
+            self.last_solution = solution

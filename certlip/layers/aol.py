@@ -43,7 +43,7 @@ class AOLDense(LipschitzLayer):
         nn.init.orthogonal_(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        v = x @ aol_weight(self.weight).T + self.bias
+        v = x @ self.derived(lambda: aol_weight(self.weight)).T + self.bias
         return v if self.activation is None else self.activation.forward(v)
 
     def freeze(self) -> list[Block]:
@@ -81,7 +81,8 @@ class AOLConv(ConvLayer):
         self.bias = nn.Parameter(torch.zeros(q))
 
     def forward(self, x: Tensor) -> Tensor:
-        v = correlate(x, aol_kernel(self.kernel), self.padding, self.bias)
+        K = self.derived(lambda: aol_kernel(self.kernel))
+        v = correlate(x, K, self.padding, self.bias)
         return v if self.activation is None else self.activation.forward(v)
 
     def freeze(self) -> list[Block]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +12,9 @@ from torch import Tensor, nn
 from certlip.blocks import Activation, Block, Sigma
 from certlip.blocks.activations import ActivationKind
 from certlip.errors import InputError
+from certlip.linalg.kept import Kept
+
+T = TypeVar("T")
 
 #: Frozen multipliers are moved to the safe side by this relative amount, so that the conditions hold
 #: with room for rounding. The frozen network is what runs and what is proven.
@@ -23,9 +28,20 @@ class LipschitzLayer(nn.Module, ABC):
     on what is frozen, never taken from the parametrization.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept: Kept[Any] = Kept()
+
     @abstractmethod
     def freeze(self) -> list[Block]:
         """The layer as float64 blocks; none if it only arranges coordinates anew."""
+
+    def derived(self, compute: Callable[[], T]) -> T:
+        """What the weights act by (T⁻¹, an orthogonal matrix, …): once per training step, and in
+        evaluation once until a parameter changes."""
+        if torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters()):
+            return compute()
+        return self._kept.get(self.parameters(), compute)
 
 
 def positive_sizes(layer: str, **sizes: int) -> None:

@@ -42,7 +42,8 @@ class CPLDense(LipschitzLayer):
     def forward(self, x: Tensor) -> Tensor:
         W = self.weight
         s = self.activation.forward(x @ W + self.bias)
-        return x - 2.0 * inverse(gram_norm(W) ** 2) * (s @ W.T)  # W = 0: y = x
+        step = self.derived(lambda: 2.0 * inverse(gram_norm(W) ** 2))  # W = 0: y = x
+        return x - step * (s @ W.T)
 
     def freeze(self) -> list[Block]:
         """One residual block.
@@ -87,9 +88,14 @@ class CPLConv(ConvLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         K = self.kernel
-        step = -2.0 * inverse(convolution_norm(K, self.torus, self.padding) ** 2)
+        scaled = self.derived(self._scaled)
         s = self.activation.forward(correlate(x, K, self.padding, self.bias))
-        return x + correlate_adjoint(s, step * K, self.padding)
+        return x + correlate_adjoint(s, scaled, self.padding)
+
+    def _scaled(self) -> Tensor:
+        """−2T⁻¹K."""
+        norm = convolution_norm(self.kernel, self.torus, self.padding)
+        return -2.0 * inverse(norm**2) * self.kernel
 
     def freeze(self) -> list[Block]:
         """One residual block.

@@ -55,7 +55,7 @@ class OrthogonalDense(LipschitzLayer):
         nn.init.xavier_normal_(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        v = x @ cayley(self.weight).T + self.bias
+        v = x @ self.derived(lambda: cayley(self.weight)).T + self.bias
         return v if self.activation is None else self.activation.forward(v)
 
     def freeze(self) -> list[Block]:
@@ -92,8 +92,8 @@ class OrthogonalConv(ConvLayer):
         self.bias = nn.Parameter(torch.zeros(q))
 
     def forward(self, x: Tensor) -> Tensor:
-        Q = Circulant(cayley(self.torus.spectrum(self.kernel)), self.torus)
-        v = self.on_images(Q, x) + self.bias[:, None, None]
+        Q = self.derived(lambda: cayley(self.torus.spectrum(self.kernel)))
+        v = self.on_images(Circulant(Q, self.torus), x) + self.bias[:, None, None]
         return v if self.activation is None else self.activation.forward(v)
 
     def freeze(self) -> list[Block]:

@@ -68,7 +68,9 @@ class SandwichDense(LipschitzLayer):
         nn.init.xavier_normal_(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        U, G = sandwich_maps(self.weight, self.q, self.log_phi.exp(), self.lip)
+        U, G = self.derived(
+            lambda: sandwich_maps(self.weight, self.q, self.log_phi.exp(), self.lip)
+        )
         return self.activation.forward(x @ U.T + self.bias) @ G.T
 
     def freeze(self) -> list[Block]:
@@ -116,10 +118,14 @@ class SandwichConv(ConvLayer):
         self.log_phi = nn.Parameter(torch.zeros(n))
 
     def forward(self, x: Tensor) -> Tensor:
-        Z, phi = self.torus.spectrum(self.kernel), self.log_phi.exp()
-        U, G = (Circulant(K, self.torus) for K in sandwich_maps(Z, self.q, phi, self.lip))
+        U, G = (Circulant(K, self.torus) for K in self.derived(self._maps))
         z = self.activation.forward(self.on_images(U, x) + self.bias[:, None, None])
         return self.on_images(G, z)
+
+    def _maps(self) -> tuple[Tensor, Tensor]:
+        """The spectra of U and G."""
+        Z = self.torus.spectrum(self.kernel)
+        return sandwich_maps(Z, self.q, self.log_phi.exp(), self.lip)
 
     def freeze(self) -> list[Block]:
         """One equilibrium block whose W is zero."""

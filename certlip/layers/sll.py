@@ -63,7 +63,7 @@ class SLLDense(LipschitzLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         W = self.weight
-        D = inverse(sll_scaling(W, self.log_q.exp()))
+        D = self.derived(lambda: inverse(sll_scaling(W, self.log_q.exp())))
         s = self.activation.forward(x @ W + self.bias)
         return x - 2.0 * (s * D) @ W.T
 
@@ -113,10 +113,14 @@ class SLLConv(ConvLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         K = self.kernel
-        D = inverse(sll_conv_scaling(K, self.log_q.exp()))
+        scaled = self.derived(self._scaled)
         s = self.activation.forward(correlate(x, K, self.padding, self.bias))
-        # −2T⁻¹ goes into the kernel: it has far fewer entries than the images
-        return x + correlate_adjoint(s, (-2.0 * D)[:, None, None, None] * K, self.padding)
+        return x + correlate_adjoint(s, scaled, self.padding)
+
+    def _scaled(self) -> Tensor:
+        """−2T⁻¹K: the scaling goes into the kernel, which has far fewer entries than the images."""
+        D = inverse(sll_conv_scaling(self.kernel, self.log_q.exp()))
+        return (-2.0 * D)[:, None, None, None] * self.kernel
 
     def freeze(self) -> list[Block]:
         """One residual block without the hidden channels whose kernel is zero.

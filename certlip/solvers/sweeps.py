@@ -207,14 +207,15 @@ class TorusSweep(Sweep):
 
     def measured(self, state: State) -> tuple[Tensor, Tensor]:
         distance = state["z"] - self.sigma.forward(self._argument(state))
-        return _norms(distance), self.size(state)
+        # summed over pixels first, where memory is contiguous
+        return distance.square_().sum(dim=(0, 1)).sum(dim=1).sqrt(), self.size(state)
 
     def _argument(self, state: State) -> Tensor:
         """Wz + c."""
         return self.torus.inverse(state["spectrum"] @ self.W.K.mT).add_(state["c"])
 
     def size(self, state: State) -> Tensor:
-        return _norms(state["z"])
+        return self.torus.norm(state["spectrum"])
 
     def point(self, state: State) -> Tensor:
         return self.torus.from_pixels(state["z"])
@@ -224,8 +225,3 @@ class TorusSweep(Sweep):
         for B, columns in self.columns:
             part = J[..., B] * (g[..., B] + self.torus.inverse(spectrum @ columns))
             v[..., B], spectrum[..., B] = part, self.torus.transform(part)
-
-
-def _norms(x: Tensor) -> Tensor:
-    """‖x‖ per row of pixels (H, W, rows, c); summed over pixels first, where memory is contiguous."""
-    return x.square().sum(dim=(0, 1)).sum(dim=1).sqrt()

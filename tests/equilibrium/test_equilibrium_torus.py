@@ -125,14 +125,14 @@ def test_w_is_computed_again_only_when_a_parameter_changes(monkeypatch):
     monkeypatch.setattr(LBEN, "maps", lambda self: count.append(1) or original(self))
     with torch.no_grad():
         first = layer(x)
-        solver = layer._kept[2]  # pyright: ignore[reportOptionalSubscript]
+        solver = layer._prepared()[1]
         again = layer(x)
         assert len(count) == 1
         assert torch.equal(first, again)
         layer.V += 1e-3
         changed = layer(x)
         assert len(count) == 2
-        assert layer._kept[2] is not solver  # pyright: ignore[reportOptionalSubscript]
+        assert layer._prepared()[1] is not solver
         assert not torch.equal(first, changed)
     layer(
         x
