@@ -32,15 +32,17 @@ FEW = 500  # iterations of a splitting that may not converge
 MOST_BLOCKS = 64  # more blocks than this cost more in calls than they save in sweeps
 LARGEST_ABOVE = 0.25  # of the largest entry of W, that an entry above the blocks may have
 SMALL_ENTRY = 0.02  # of the largest entry of W, below which an entry makes no block of its own
-REFINEMENTS = 4  # sweeps of the first call in which the averaged slopes are computed anew, and one
+LAG = 0.3  # a plain sweep that leaves more than this share is worth a correction
+BUILDS = 4  # sweeps of a call after which a correction may be computed
 SMALL_REST = 0.05  # a norm of E below which plain sweeps contract fast enough
 
 
 class GaussSeidel(IterativeSolver):
     """Sweeps while they contract, Peaceman–Rachford from there on.
 
-    With `compact` the correction is there, computed from the slopes of the first rows it meets and kept;
-    without it a result may depend on its own row alone, so sweeps are plain.
+    With `compact` sweeps that contract slowly get a correction, computed from the slopes of the rows at
+    hand and kept for later calls; without it a result may depend on its own row alone, so sweeps stay
+    plain.
 
     Raises:
         InputError: W is not almost block lower-triangular with few blocks.
@@ -71,8 +73,8 @@ class GaussSeidel(IterativeSolver):
         self.sweep = sweep_for(self.W, sigma, blocks)
         self.corrected = compact and self.sweep.rest() > SMALL_REST
         self._correction: Tensor | None = None
-        self._refinements = 0
-        self._is_stale = self._is_new = False
+        self._adjoint_correction: Tensor | None = None
+        self._builds, self._lags = 0, False
 
     @cached_property
     def fallbacks(self) -> list[PeacemanRachford]:
@@ -103,7 +105,7 @@ class GaussSeidel(IterativeSolver):
         return self.sweep.row_axis.get(key, 0)
 
     def solve(self, c: Tensor, z0: Tensor | None = None) -> Solution:
-        self._is_new = False
+        self._builds, self._lags = 0, False
         return super().solve(c, z0)
 
     def begin(self, z: Tensor | None, c: Tensor) -> State:
@@ -115,21 +117,20 @@ class GaussSeidel(IterativeSolver):
         return self.sweep.begin(z, c, mean)
 
     def advance(self, state: State) -> State:
-        if self.corrected and "e" in state:
+        if "e" in state and self._correction is not None:
             self.sweep.add(state, state["e"])
         before = self.sweep.memory(state)
         self.sweep.forward(state)
-        blocks = self._correction_at(state) if self.corrected else self.sweep.E
+        if self._lags:
+            self._correction = self.sweep.correction(self.W, self.sweep.slopes(state))
+            self._builds += 1
+            # the first slopes are far from those at the equilibrium: a few more times
+            self._lags = self._builds < BUILDS
+        if self._correction is None and not self.sweep.estimates:
+            return state
+        blocks = self.sweep.E if self._correction is None else self._correction
         e, estimate = self.sweep.change(state, before, blocks)
         return {**state, "e": e, "estimate": estimate}
-
-    def _correction_at(self, state: State) -> Tensor:
-        # the first two are far from the slopes at the equilibrium; later calls keep the third
-        self._refinements += self._refinements < REFINEMENTS
-        if self._correction is None or self._is_stale or self._refinements < REFINEMENTS:
-            self._correction = self.sweep.correction(self.W, self.sweep.slopes(state))
-            self._is_new, self._is_stale = True, False
-        return self._correction
 
     def measured(self, state: State) -> tuple[Tensor, Tensor]:
         """An estimate of the residual (a bound where sweeps are plain), and the residual itself once
@@ -149,11 +150,12 @@ class GaussSeidel(IterativeSolver):
     def gives_up(self, iteration: int, before: Tensor, now: Tensor) -> Tensor:
         if iteration == 1:  # compared with nothing
             return now.isnan()
-        slow = ~(now <= SLOW * before)
-        if self.corrected and not self._is_new and bool(slow.any()):
-            self._is_stale = True  # slopes of other inputs: those of these rows may do
+        lag = LAG if self._correction is None else SLOW
+        if self.corrected and self._builds < BUILDS and bool((now > lag * before).any()):
+            self._lags = True
+        if self._lags:
             return now.isnan()
-        return slow
+        return ~(now <= SLOW * before)
 
     def rescue(self, c: Tensor, z: Tensor) -> Solution:
         iterations, solution = 0, None
@@ -170,11 +172,7 @@ class GaussSeidel(IterativeSolver):
         state = self.sweep.begin(torch.zeros_like(g), g)
         state["J"] = self.sweep.begin(J, J)["c"]
         allowed = self.atol + self.tol * g.norm(dim=-1)
-        previous = torch.full_like(allowed, torch.inf)
-        correction = None
-        if self.corrected:
-            mean = J.mean(dim=0).reshape(self.W.units, -1).mean(dim=1)
-            correction = self.sweep.correction(self.W, mean, adjoint=True)
+        previous, built = torch.full_like(allowed, torch.inf), False
         for _ in range(self.max_iter):
             before = self.sweep.memory(state)
             self.sweep.backward(state)
@@ -182,11 +180,18 @@ class GaussSeidel(IterativeSolver):
             residual = self.adjoint_residual(J, g, v)
             if bool((residual <= allowed).all()):
                 return v
-            if not bool((residual <= SLOW * previous).all()):
-                break
+            may_build = self.corrected and not built
+            lag = LAG if may_build and self._adjoint_correction is None else SLOW
+            if not bool((residual <= lag * previous).all()):
+                if not may_build:
+                    break
+                mean = J.mean(dim=0).reshape(self.W.units, -1).mean(dim=1)
+                self._adjoint_correction = self.sweep.correction(self.W, mean, adjoint=True)
+                built = True
             previous = torch.maximum(residual, allowed)
-            if correction is not None:
-                self.sweep.add(state, self.sweep.change(state, before, correction)[0])
+            if self._adjoint_correction is not None:
+                e, _ = self.sweep.change(state, before, self._adjoint_correction)
+                self.sweep.add(state, e)
         for solver in self.fallbacks:
             v = solver.adjoint(J, g)
             if bool((self.adjoint_residual(J, g, v) <= allowed).all()):

@@ -32,6 +32,8 @@ class Sweep(ABC):
     """Passes over the blocks of one W; a state holds z and c in whatever layout is fastest."""
 
     row_axis: ClassVar[dict[str, int]] = {}
+    #: Whether ‖EΔ‖ costs less than the residual itself.
+    estimates: ClassVar[bool] = False
 
     def __init__(self, W: Operator, blocks: list[slice]) -> None:
         lower = torch.zeros(W.units, W.units, dtype=torch.bool, device=W.device)
@@ -156,6 +158,7 @@ class DenseSweep(Sweep):
 class TorusSweep(Sweep):
     """Channels of a circulant: each block goes to frequencies once, after it has been computed."""
 
+    estimates: ClassVar[bool] = True
     row_axis: ClassVar[dict[str, int]] = {"z": 2, "c": 2, "J": 2, "spectrum": 1, "e": 1}
 
     def __init__(self, W: Circulant, sigma: Sigma, reads: Reads) -> None:
