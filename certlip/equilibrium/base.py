@@ -58,6 +58,10 @@ class ImplicitLayer(nn.Module, ABC):
         """The diagonal of Γ of (3) per unit, (units,)."""
 
     @abstractmethod
+    def constants(self) -> tuple[float | None, ...]:
+        """The plain numbers that W and U depend on."""
+
+    @abstractmethod
     def origin(self) -> Origin:
         """What the analytic multipliers are computed from."""
 
@@ -74,7 +78,7 @@ class ImplicitLayer(nn.Module, ABC):
 
     def _prepared(self) -> Ready:
         parameters = list(self.parameters())
-        kept = self._kept.find(parameters)
+        kept = self._kept.find(parameters, self.constants())
         graph = torch.is_grad_enabled() and any(p.requires_grad for p in parameters)
         if kept is not None and not graph:
             return kept
@@ -82,7 +86,8 @@ class ImplicitLayer(nn.Module, ABC):
         W, U, G = s.operator(maps.W), s.map(maps.U), s.map(maps.G)
         if kept is None:
             solver = solver_for(W.detach(), self.sigma, metric=self.metric().detach())
-            kept = self._kept.store(parameters, ((W.detach(), U.detach(), G.detach()), solver))
+            ready = (W.detach(), U.detach(), G.detach()), solver
+            kept = self._kept.store(parameters, ready, self.constants())
         return (W, U, G), kept[1]
 
     @torch.no_grad()
@@ -104,8 +109,8 @@ class ImplicitLayer(nn.Module, ABC):
         )
 
     def _double(self) -> ImplicitLayer:
-        """A float64 copy on the CPU."""
-        solution, self.last_solution = self.last_solution, None  # it may hold a graph
+        """A float64 copy on the CPU, without the states of the last call."""
+        solution, self.last_solution = self.last_solution, None
         try:
             return copy.deepcopy(self).double().cpu()
         finally:

@@ -85,7 +85,7 @@ class LBEN(ImplicitLayer):
             _expect(name, value.shape[:2], shapes[name])
         for name, value, size in (("b_z", b_z, n), ("b_y", b_y, q)):
             _expect(name, value.shape, (size,))
-        check_sigma("LBEN", sigma, n * self.structure.repeat)
+        check_sigma("LBEN", sigma, n, self.structure.repeat)
         self.log_psi, self.U, self.G = (nn.Parameter(t.clone()) for t in (log_psi, U, G))
         self.V, self.S = nn.Parameter(V.clone()), nn.Parameter(S.clone())
         self.b_z, self.b_y = nn.Parameter(b_z.clone()), nn.Parameter(b_y.clone())
@@ -102,6 +102,9 @@ class LBEN(ImplicitLayer):
     def metric(self) -> Tensor:
         return (-self.log_psi).exp()
 
+    def constants(self) -> tuple[float | None, ...]:
+        return self.lip, self.eps
+
     def origin(self) -> Origin:
         return Origin("lben", {"lip": self.lip}, {"psi": self.log_psi.detach().exp()})
 
@@ -109,10 +112,12 @@ class LBEN(ImplicitLayer):
         return self.U, self.G, self.V, self.S
 
 
-def check_sigma(layer: str, sigma: Sigma, width: int) -> None:
-    """Raises an `InputError` unless σ has this width and slopes in [0, 1]."""
-    if sigma.width != width:
-        raise InputError(f"{layer}: σ has {sigma.width} coordinates: expected {width}")
+def check_sigma(layer: str, sigma: Sigma, units: int, repeat: int) -> None:
+    """Raises an `InputError` unless σ has one kind per unit and slopes in [0, 1]."""
+    if sigma.width != units * repeat:
+        raise InputError(f"{layer}: σ has {sigma.width} coordinates: expected {units * repeat}")
+    if any(count % repeat for _, count in sigma.segments):
+        raise InputError(f"{layer}: {sigma}: expected whole channels of {repeat} pixels")
     low, high = sigma.slopes
     if not (low >= 0.0 and high <= 1.0):
         raise InputError(f"{layer}: {sigma} has slopes in [{low}, {high}]: expected [0, 1]")

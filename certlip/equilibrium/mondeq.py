@@ -70,7 +70,7 @@ class MonDEQ(ImplicitLayer):
         taps = () if torus is None else (kernel, kernel)
         one = () if torus is None else (1, 1)
         self.sigma = Sigma.of(activation or ReLU(), n * self.structure.repeat)
-        check_sigma("MonDEQ", self.sigma, n * self.structure.repeat)
+        check_sigma("MonDEQ", self.sigma, n, self.structure.repeat)
         area = float(torch.Size(taps).numel())
         self.A, self.B = (nn.Parameter(torch.randn(n, n, *taps) / (n * area)) for _ in range(2))
         self.U = nn.Parameter(torch.randn(n, d, *taps) / (d * area) ** 0.5)
@@ -112,6 +112,9 @@ class MonDEQ(ImplicitLayer):
 
     def metric(self) -> Tensor:
         return 1.0 / self.phi()
+
+    def constants(self) -> tuple[float | None, ...]:
+        return self.m, self.lip
 
     def origin(self) -> Origin:
         return Origin("g-mondeq", {"m": self.m}, {"phi": self.phi().detach().clone()})

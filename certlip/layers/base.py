@@ -41,7 +41,7 @@ class LipschitzLayer(nn.Module, ABC):
         evaluation once until a parameter changes."""
         if torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters()):
             return compute()
-        return self._kept.get(self.parameters(), compute)
+        return self._kept.get(self.parameters(), compute, getattr(self, "lip", None))
 
 
 def positive_sizes(layer: str, **sizes: int) -> None:

@@ -6,35 +6,44 @@ Changes are seen by the version counters of the tensors, which every in-place op
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Generic, TypeVar
 
+import torch
 from torch import Tensor
 
 T = TypeVar("T")
 
 
 class Kept(Generic[T]):
-    """Holds one value and the state of the parameters it was computed from; copies start empty."""
+    """Holds one value and the state of what it was computed from; copies start empty.
+
+    `also` holds the plain numbers that the value depends on besides the parameters.
+    """
 
     def __init__(self) -> None:
-        self._key: list[Any] | None = None
+        self._key: tuple[Any, ...] | None = None
         self._value: T | None = None
+        self._alive: list[Tensor] = []  # so that no other tensor is put where these were
 
-    def find(self, parameters: Iterable[Tensor]) -> T | None:
+    def find(self, parameters: Iterable[Tensor], also: Hashable = ()) -> T | None:
         """The value, if it belongs to the parameters as they are now."""
-        key = _key(parameters)
+        key = _key(parameters, also)
         return self._value if key is not None and key == self._key else None
 
-    def store(self, parameters: Iterable[Tensor], value: T) -> T:
-        self._key, self._value = _key(parameters), value
+    def store(self, parameters: Iterable[Tensor], value: T, also: Hashable = ()) -> T:
+        parameters = list(parameters)
+        # a tensor made in inference mode could be in no graph later on
+        self._key = None if torch.is_inference_mode_enabled() else _key(parameters, also)
+        self._value = None if self._key is None else value
+        self._alive = [p.detach() for p in parameters] if self._key is not None else []
         return value
 
-    def get(self, parameters: Iterable[Tensor], compute: Callable[[], T]) -> T:
+    def get(self, parameters: Iterable[Tensor], compute: Callable[[], T], also: Hashable = ()) -> T:
         """The value, computed if it has to be."""
         parameters = list(parameters)
-        found = self.find(parameters)
-        return self.store(parameters, compute()) if found is None else found
+        found = self.find(parameters, also)
+        return self.store(parameters, compute(), also) if found is None else found
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Kept[T]:
         return Kept()
@@ -43,9 +52,9 @@ class Kept(Generic[T]):
         return (Kept, ())
 
 
-def _key(parameters: Iterable[Tensor]) -> list[Any] | None:
+def _key(parameters: Iterable[Tensor], also: Hashable) -> tuple[Any, ...] | None:
     """What identifies the values of the parameters; None where torch does not count versions."""
     parameters = list(parameters)
     if any(p.is_inference() for p in parameters):
         return None
-    return [(p.data_ptr(), p._version, p.dtype, p.device, p.shape) for p in parameters]
+    return also, *((p.data_ptr(), p._version, p.dtype, p.device, p.shape) for p in parameters)

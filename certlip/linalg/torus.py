@@ -47,7 +47,7 @@ class Torus:
 
     def to_pixels(self, x: Tensor) -> Tensor:
         """(batch, c·H·W) → (H, W, batch, c)."""
-        return x.reshape(x.shape[0], -1, self.height, self.width).permute(2, 3, 0, 1)
+        return x.unflatten(1, (-1, self.height, self.width)).permute(2, 3, 0, 1)
 
     def from_pixels(self, x: Tensor) -> Tensor:
         """(H, W, batch, c) → (batch, c·H·W)."""
@@ -72,7 +72,7 @@ class Torus:
 
     def norm(self, x: Tensor) -> Tensor:
         """‖x‖ per row, (batch,), of the real images with the half spectrum x (F, batch, c) (Parseval)."""
-        twice = _multiplicity(self.height).to(x.device, x.real.dtype)
+        twice = _multiplicity(self.height, x.real.dtype, x.device)
         energy = torch.view_as_real(x).square().sum(dim=(2, 3))  # (F, batch)
         energy = twice @ energy.reshape(len(twice), -1)
         return (energy.reshape(self.width, -1).sum(dim=0) / self.pixels).sqrt()
@@ -108,16 +108,19 @@ def _angles(n: int, m: int, shift: int) -> Tensor:
     return whole.double() * (2.0 * math.pi / n)
 
 
-def _multiplicity(n: int) -> Tensor:
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def _multiplicity(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """How many of n frequencies each of the half spectrum stands for: all but 0 and n/2 for two."""
     twice = torch.full((n // 2 + 1,), 2.0, dtype=torch.float64)
     twice[0] = 1.0
     if n % 2 == 0:
         twice[-1] = 1.0
-    return twice
+    return twice.to(device, dtype)
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # what is cached may be in a graph later on
 def _analysis(torus: Torus, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     """Real (2H', H) and complex (W, W) matrices of the forward transform."""
     first = _angles(torus.height, torus.height, 0)[: torus.height // 2 + 1]
@@ -129,11 +132,12 @@ def _analysis(torus: Torus, dtype: torch.dtype, device: torch.device) -> tuple[T
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # what is cached may be in a graph later on
 def _synthesis(torus: Torus, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     """Real (H, 2H') and complex (W, W) matrices of the inverse transform."""
     n = torus.height
     first = _angles(n, n, 0)[: n // 2 + 1]
-    twice = _multiplicity(n)[:, None]
+    twice = _multiplicity(n, torch.float64, torch.device("cpu"))[:, None]
     rows = torch.cat([twice * first.cos(), -twice * first.sin()]).mT / n
     second = _angles(torus.width, torus.width, 0)
     columns = torch.polar(torch.ones_like(second), second) / torus.width
@@ -141,6 +145,7 @@ def _synthesis(torus: Torus, dtype: torch.dtype, device: torch.device) -> tuple[
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # what is cached may be in a graph later on
 def _taps(
     torus: Torus, kh: int, kw: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:

@@ -90,8 +90,9 @@ def _whole_channels(block: Activation, torus: Torus) -> bool:
 
 
 def _run(s: Structure, blocks: Sequence[Block]) -> list[Block | Proven]:
-    """The run as one equilibrium; as it is where nothing in it is nonlinear."""
-    if all(isinstance(block, Affine | Convolution | Resize) for block in blocks):
+    """The run as one equilibrium; as it is where it is linear, or activations and nothing else."""
+    linear_kinds, kinds = (Affine, Convolution, Resize), {type(block) for block in blocks}
+    if kinds <= set(linear_kinds) or kinds == {Activation}:
         return list(blocks)
     rest = [_matrix(block) for block in blocks]
     proven: Proven | None = None

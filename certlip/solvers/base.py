@@ -59,7 +59,7 @@ class EquilibriumSolver(ABC):
         atol: Absolute tolerance; that number by default too.
 
     Raises:
-        InputError: a tolerance that is not positive and finite, σ of another width.
+        InputError: a tolerance that is negative or not finite, σ of another width.
     """
 
     name: str

@@ -55,7 +55,7 @@ class Chain:
             if step.P is not None and y is not None:
                 v = step.P(y) + v
             z = step.sigma.forward(v.expand(x.shape[0], -1))
-            states.append(z)
+            states.append(z.detach())
             y = step.G(z) if y is None else y + step.G(z)
         assert y is not None
         return y + self.b_y, states

@@ -75,6 +75,7 @@ class GaussSeidel(IterativeSolver):
         self._correction: Tensor | None = None
         self._adjoint_correction: Tensor | None = None
         self._builds, self._lags = 0, False
+        self._comparable, self._was_estimated = True, False
 
     @cached_property
     def fallbacks(self) -> list[PeacemanRachford]:
@@ -106,6 +107,7 @@ class GaussSeidel(IterativeSolver):
 
     def solve(self, c: Tensor, z0: Tensor | None = None) -> Solution:
         self._builds, self._lags = 0, False
+        self._comparable, self._was_estimated = True, False
         return super().solve(c, z0)
 
     def begin(self, z: Tensor | None, c: Tensor) -> State:
@@ -119,42 +121,59 @@ class GaussSeidel(IterativeSolver):
     def advance(self, state: State) -> State:
         if "e" in state and self._correction is not None:
             self.sweep.add(state, state["e"])
+        estimates = self.compact and self.sweep.estimates
+        if self._correction is None and not (estimates or self._lags):
+            self.sweep.forward(state)
+            return state
         before = self.sweep.memory(state)
         self.sweep.forward(state)
         if self._lags:
-            self._correction = self.sweep.correction(self.W, self.sweep.slopes(state))
+            self._correction = self._built(self.sweep.slopes(state))
             self._builds += 1
             # the first slopes are far from those at the equilibrium: a few more times
             self._lags = self._builds < BUILDS
-        if self._correction is None and not self.sweep.estimates:
+        if self._correction is None and not estimates:
             return state
         blocks = self.sweep.E if self._correction is None else self._correction
         e, estimate = self.sweep.change(state, before, blocks)
         return {**state, "e": e, "estimate": estimate}
 
+    def _built(self, J: Tensor, *, adjoint: bool = False) -> Tensor | None:
+        """The correction for averaged slopes (rows, units), or None where there is none."""
+        J = J[J.isfinite().all(dim=1)].mean(dim=0)
+        try:
+            correction = self.sweep.correction(self.W, J, adjoint=adjoint)
+        except RuntimeError:  # I − J̄W is singular
+            return None
+        return correction if bool(torch.view_as_real(correction + 0j).isfinite().all()) else None
+
     def measured(self, state: State) -> tuple[Tensor, Tensor]:
         """An estimate of the residual (a bound where sweeps are plain), and the residual itself once
         the estimate is small enough for some row."""
         # without `compact` no row may be measured or not because of the others
+        self._comparable = True
         if "estimate" not in state or not self.compact:
             return self.sweep.measured(state)
         size = self.sweep.size(state)
-        if bool(self.accepts(size, state["estimate"]).any()):
-            return self.sweep.measured(state)
         # no row may be accepted by an estimate: the residual could be a little above it
+        if bool(self.accepts(size, state["estimate"]).any()):
+            self._comparable = not self._was_estimated
+            self._was_estimated = False
+            return self.sweep.measured(state)
+        self._was_estimated = True
         return state["estimate"], size
 
     def point(self, state: State) -> Tensor:
         return self.sweep.point(state)
 
     def gives_up(self, iteration: int, before: Tensor, now: Tensor) -> Tensor:
-        if iteration == 1:  # compared with nothing
-            return now.isnan()
+        if iteration == 1 or not self._comparable:  # with nothing, or an estimate with a residual
+            return ~now.isfinite()
         lag = LAG if self._correction is None else SLOW
         if self.corrected and self._builds < BUILDS and bool((now > lag * before).any()):
             self._lags = True
         if self._lags:
-            return now.isnan()
+            return ~now.isfinite()
         return ~(now <= SLOW * before)
 
     def rescue(self, c: Tensor, z: Tensor) -> Solution:
@@ -185,8 +204,8 @@ class GaussSeidel(IterativeSolver):
             if not bool((residual <= lag * previous).all()):
                 if not may_build:
                     break
-                mean = J.mean(dim=0).reshape(self.W.units, -1).mean(dim=1)
-                self._adjoint_correction = self.sweep.correction(self.W, mean, adjoint=True)
+                mean = J.reshape(len(J), self.W.units, self.W.repeat).mean(dim=2)
+                self._adjoint_correction = self._built(mean, adjoint=True)
                 built = True
             previous = torch.maximum(residual, allowed)
             if self._adjoint_correction is not None:

@@ -68,7 +68,7 @@ class IterativeSolver(EquilibriumSolver):
     def gives_up(self, iteration: int, before: Tensor, now: Tensor) -> Tensor:
         """Rows that should not go on, by the residuals before and after the last iterations."""
         del iteration, before
-        return torch.zeros_like(now, dtype=torch.bool)
+        return ~now.isfinite()
 
     def rescue(self, c: Tensor, z: Tensor) -> Solution | None:
         """What else can be done for rows that did not converge."""
@@ -97,7 +97,7 @@ class IterativeSolver(EquilibriumSolver):
             iteration += self.check_every
             now, size = self.measured(state)
             converged = running & self.accepts(size, now)
-            leaves = running & self.gives_up(iteration, before, now)
+            leaves = running & self.gives_up(iteration, before, torch.where(running, now, 0.0))
             done[rows] |= converged
             # what a row leaves with is kept: its equilibrium, or a start for whatever comes next
             last = running if iteration >= self.max_iter else converged | leaves
@@ -119,7 +119,11 @@ class IterativeSolver(EquilibriumSolver):
         if second is None:
             return Solution(best, residual, iteration, False)
         best, residual = best.clone(), residual.clone()
-        best[rest], residual[rest] = second.z, second.residual
+        if self.compact:
+            best[rest], residual[rest] = second.z, second.residual
+        else:  # rows that were done keep their state, whoever else was not
+            best = torch.where(done[:, None], best, second.z)
+            residual = torch.where(done, residual, second.residual)
         return Solution(best, residual, iteration + second.iterations, second.converged)
 
     def select(self, state: State, rows: Tensor) -> State:

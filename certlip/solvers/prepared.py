@@ -64,7 +64,7 @@ class Implicit:
         self.W, self.U, self.G = (s.map(moved(a)) for a in (block.W, block.U, block.G))
         self.b_z, self.b_y = s.spread(moved(block.b_z)), s.spread(moved(block.b_y))
         self.chain = chain_of(block, dtype, device)
-        metric = _metric(block.origin, block.n)
+        metric = _metric(block.origin, block.n, dtype)
         self.make_solver = partial(
             solver_for,
             self.W,
@@ -93,7 +93,7 @@ class Implicit:
         y, states = chain(x)
 
         def z() -> Tensor:
-            return torch.cat([part.detach() for part in states], dim=1)
+            return torch.cat(states, dim=1)
 
         @torch.no_grad()
         def residual() -> Tensor:
@@ -125,14 +125,14 @@ def prepared(
     return _EXPLICIT[type(block)](_Parts(block, arrays))
 
 
-def _metric(origin: Origin | None, units: int) -> Tensor | None:
+def _metric(origin: Origin | None, units: int, dtype: torch.dtype) -> Tensor | None:
     """The diagonal of Γ of (3) per unit, as the origin gives it: a step per unit for the splittings."""
     vectors = {} if origin is None else origin.vectors
     scale = vectors.get("psi", vectors.get("phi"))
     if scale is None or scale.shape != (units,) or not bool((scale > 0).all()):
         return None
-    inverse = 1.0 / scale
-    return inverse if bool(torch.isfinite(inverse).all()) else None
+    inverse = (1.0 / scale).to(dtype)
+    return inverse if bool((inverse.isfinite() & (inverse > 0)).all()) else None
 
 
 def _normalize(p: _Parts) -> Function:

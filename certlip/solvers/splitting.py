@@ -48,9 +48,11 @@ class Splitting(IterativeSolver):
         most = self.most_iterations if max_iter is None else max_iter
         super().__init__(W, sigma, tol=tol, atol=atol, max_iter=most, compact=compact)
         if metric is not None:
-            if metric.shape != (self.W.units,) or not bool((metric > 0).all()):
+            usable = bool((metric > 0).all() and metric.isfinite().all())
+            if metric.shape != (self.W.units,) or not usable:
                 raise InputError(f"metric: expected {self.W.units} positive numbers, one per unit")
-            metric = metric.to(self.W.device, self.W.dtype)
+            # (3) holds for every multiple of Γ; the step suits one of the size of I
+            metric = (metric / metric.max()).to(self.W.device, self.W.dtype)
         self.metric = metric
         alpha = self.default_step() if alpha is None else alpha
         if not 0.0 < alpha < float("inf"):

@@ -75,7 +75,7 @@ class Sweep(ABC):
 
     @abstractmethod
     def slopes(self, state: State) -> Tensor:
-        """The slopes of σ per unit, averaged over rows and pixels, (units,)."""
+        """The slopes of σ per unit, averaged over pixels, (rows, units)."""
 
     @abstractmethod
     def measured(self, state: State) -> tuple[Tensor, Tensor]:
@@ -136,7 +136,7 @@ class DenseSweep(Sweep):
         state["z"].add_(e)
 
     def slopes(self, state: State) -> Tensor:
-        return self.sigma.derivative(self.W.apply(state["z"]) + state["c"]).mean(dim=0)
+        return self.sigma.derivative(self.W.apply(state["z"]) + state["c"])
 
     def measured(self, state: State) -> tuple[Tensor, Tensor]:
         z = state["z"]
@@ -206,7 +206,7 @@ class TorusSweep(Sweep):
         state["spectrum"].add_(e)
 
     def slopes(self, state: State) -> Tensor:
-        return self.sigma.derivative(self._argument(state)).mean(dim=(0, 1, 2))
+        return self.sigma.derivative(self._argument(state)).mean(dim=(0, 1))
 
     def measured(self, state: State) -> tuple[Tensor, Tensor]:
         distance = state["z"] - self.sigma.forward(self._argument(state))

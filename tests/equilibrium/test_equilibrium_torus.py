@@ -28,7 +28,9 @@ def lben(torus=T, *, n=4, c=2, q=3, lip=1.0, seed=0, size=None, kind=None):
         S=gaussian(n, n, height, width),
         b_z=torch.randn(n, dtype=torch.float64),
         b_y=torch.randn(q, dtype=torch.float64),
-        sigma=Sigma.of(kind or ReLU(), n * torus.pixels),
+        sigma=Sigma(tuple(kind))
+        if isinstance(kind, list)
+        else Sigma.of(kind or ReLU(), n * torus.pixels),
         lip=lip,
         torus=torus,
     )
@@ -164,9 +166,35 @@ def test_dtype_and_copies_do_not_meet_stale_numbers():
         torch.testing.assert_close(single.double(), y, rtol=1e-4, atol=1e-4)
 
 
+def test_plain_numbers_are_a_part_of_what_is_kept():
+    layer, x = lben(), images()
+    with torch.no_grad():
+        first = layer(x)
+        layer.eps = 5.0
+        changed = layer(x)
+    assert (changed - first).abs().max() > 1e-2
+    expected = Evaluator(Network([layer.freeze()]))(x)
+    torch.testing.assert_close(changed, expected, rtol=0, atol=1e-9)
+    torch.testing.assert_close(layer(x).detach(), expected, rtol=0, atol=1e-9)
+
+
+def test_inference_mode_leaves_nothing_behind_that_training_trips_over():
+    size = Torus(3, 7)  # met for the first time in inference mode
+    torch.manual_seed(0)
+    layer = MonDEQ(1, 3, 2, torus=size).double()
+    x = torch.randn(2, size.pixels, dtype=torch.float64)
+    with torch.inference_mode():
+        y = layer(x)
+    z = layer(x)
+    z.sum().backward()
+    torch.testing.assert_close(z.detach(), y.clone(), rtol=0, atol=1e-9)
+    assert layer.A.grad is not None
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
+        (lambda: lben(kind=[(ReLU(), 30), (Tanh(), 50)]), "expected whole channels of 20 pixels"),
         (lambda: MonDEQ(2, 3, torus=T, kernel=5), "5×5 taps: expected 1 to the 5×4"),
         (lambda: MonDEQ(2, 3, torus=T, kernel=0), "0×0 taps"),
         (lambda: MonDEQ(2, 3, torus=T, m=0.0), "m = 0.0: expected a positive"),

@@ -68,3 +68,33 @@ def test_tensors_without_versions_are_never_kept():
     kept: Kept[int] = Kept()
     assert kept.get([p], lambda: 1) == 1
     assert kept.get([p], lambda: 2) == 2
+
+
+def test_another_parameter_in_the_same_place_is_another_parameter():
+    module = torch.nn.Linear(64, 64, bias=False)
+    kept: Kept[float] = Kept()
+
+    def total() -> float:
+        return float(module.weight.detach().sum())
+
+    for _ in range(20):
+        assert kept.get(module.parameters(), total) == total()
+        for factor in (2.0, 0.25):  # the memory of the first is free for the second
+            module.weight = torch.nn.Parameter(factor * module.weight.detach())
+
+
+def test_plain_numbers_belong_to_the_key():
+    p = torch.nn.Parameter(torch.ones(2))
+    kept: Kept[int] = Kept()
+    kept.store([p], 1, also=(1.0, None))
+    assert kept.find([p], also=(1.0, None)) == 1
+    assert kept.find([p], also=(2.0, None)) is None
+
+
+def test_nothing_made_in_inference_mode_is_kept():
+    p = torch.nn.Parameter(torch.ones(2))
+    kept: Kept[torch.Tensor] = Kept()
+    with torch.inference_mode():
+        kept.get([p], lambda: 2.0 * p)
+    value = kept.get([p], lambda: 2.0 * p.detach())
+    assert not value.is_inference()

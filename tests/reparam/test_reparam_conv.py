@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from certlip.blocks import ConvEquilibrium, Equilibrium, Network, Sigma
+from certlip.blocks import Activation, ConvEquilibrium, Equilibrium, Network, Sigma
 from certlip.blocks.activations import ELU, Identity, LeakyReLU, ReLU, Tanh
 from certlip.equilibrium import LBEN, MonDEQ
 from certlip.errors import RejectedError, UnsupportedError
@@ -267,3 +267,45 @@ def test_v_times_v_in_place_of_its_transpose_is_refuted_on_a_torus():
     )
     with pytest.raises(RejectedError, match="does not hold"):
         prove(Network([wrong]), lip=1.0)
+
+
+def test_activations_that_stand_alone_stay_as_they_are():
+    """As an LBEN of all coordinates they would be matrices of the size of the image, for nothing."""
+    image, sigma = (4, 4), Sigma.of(R, 2 * 16)
+
+    def zero() -> AOLConv:
+        return AOLConv(2, 2, image, padding="zero", activation=R)
+
+    network = make(
+        lambda i: [zero(), zero(), Pool(2, 2, i), ToVectors(), AOLDense(8, 3, R)], image, 11
+    )
+    parts = reparametrize(network)
+    kinds = ["LBEN" if isinstance(p, LBEN) else p.kind for p in parts.parts]
+    assert kinds == ["convolution", "activation", "convolution", "activation", "pooling", "LBEN"]
+    circular = make(lambda i: [AOLConv(2, 2, i, activation=R)], image, 12)
+    led = Network([Activation(sigma), *circular.blocks])
+    assert [getattr(p, "kind", "LBEN") for p in reparametrize(led).parts] == ["activation", "LBEN"]
+    for each in (network, led):
+        x = inputs(each)
+        rebuilt = reparametrize(each).freeze()
+        assert (Evaluator(rebuilt)(x) - Evaluator(each)(x)).abs().max() < 1e-9
+        assert prove(rebuilt).lip.value <= 1 + 2e-6
+
+
+def test_small_multipliers_are_solved_as_well_as_any_others():
+    """Λ = (‖G‖/s)Φ⁻¹ is small where the output map is: the splitting must not slow down with it."""
+    torch.manual_seed(13)
+    layer = MonDEQ(4, 8, 3).double()
+    with torch.no_grad():
+        layer.U *= 10.0
+        assert layer.G is not None
+        layer.G *= 0.02
+    network = Network([layer.freeze()])
+    lben = reparametrize(network).lben
+    x = torch.randn(6, 4, dtype=torch.float64)
+    with torch.no_grad():
+        y = lben(x)
+    assert lben.last_solution is not None
+    assert lben.last_solution.converged
+    assert lben.last_solution.iterations < 200
+    assert (y - Evaluator(network)(x)).abs().max() < 1e-9

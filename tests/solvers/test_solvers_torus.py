@@ -262,3 +262,60 @@ def test_rows_that_neither_sweeps_nor_the_plain_splitting_solve_go_to_the_metric
     hidden = GaussSeidel(W, s, metric=metric, compact=False).solve(c)
     assert not hidden.converged
     assert (hidden.residual > 1e-9).any()
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e-2, 1e3])
+def test_a_multiple_of_the_metric_is_the_same_metric(factor):
+    """(3) is homogeneous in Γ: the multipliers of a layer with a small output map are small."""
+    torus = Torus(3, 4)
+    W = Circulant.of(kernel(PeacemanRachford.name), torus)
+    c = torch.from_numpy(np.random.default_rng(12).normal(size=(ROWS, W.out_width)))
+    metric = torch.tensor([1.0, 0.5, 2.0, 1.5], dtype=torch.float64)
+    first, second = (
+        PeacemanRachford(W, sigma(torus), metric=m).solve(c) for m in (metric, factor * metric)
+    )
+    assert first.converged
+    assert second.converged
+    assert second.iterations == first.iterations
+    torch.testing.assert_close(second.z, first.z, rtol=0, atol=1e-9)
+
+
+def test_a_row_that_is_no_number_spoils_neither_the_others_nor_later_calls():
+    torus = Torus(9, 9)
+    W = Circulant.of(perturbed(torus, 2.0), torus)
+    s = Sigma.of(activation("tanh"), W.out_width)
+    c = torch.from_numpy(np.random.default_rng(13).normal(size=(ROWS, W.out_width)))
+    clean = GaussSeidel(W, s)
+    expected = clean.solve(c)
+    broken = c.clone()
+    broken[2] = torch.nan
+    solver = GaussSeidel(W, s, max_iter=40)
+    solution = solver.solve(broken)
+    assert not solution.converged
+    rest = torch.arange(ROWS) != 2
+    torch.testing.assert_close(solution.z[rest], expected.z[rest], rtol=0, atol=1e-9)
+    again = solver.solve(c)
+    assert again.converged
+    assert again.iterations <= expected.iterations + 2
+
+
+@pytest.mark.parametrize("tol", [1e-3, 1e-6, 1e-11])
+def test_without_compact_a_row_does_not_depend_on_rows_that_fail(tol):
+    torus = Torus(4, 4)
+    W = Stencil(kernel(GaussSeidel.name), torus)
+    c = torch.from_numpy(np.random.default_rng(14).normal(size=(ROWS, W.out_width)))
+    solver = GaussSeidel(W, sigma(torus), tol=tol, compact=False)
+    alone = solver.solve(c).z
+    for value in (torch.nan, 1e200):
+        other = c.clone()
+        other[4] = value
+        assert torch.equal(solver.solve(other).z[:4], alone[:4])
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_batches_may_be_empty(rows):
+    torus = Torus(3, 4)
+    for name in sorted(SOLVERS):
+        for W in (Stencil(kernel(name), torus), Circulant.of(kernel(name), torus)):
+            c = torch.zeros(rows, W.out_width, dtype=torch.float64)
+            assert SOLVERS[name](W, sigma(torus)).solve(c).z.shape == c.shape

@@ -8,6 +8,8 @@ from torch import Tensor
 from certlip.linalg.operators.dense import Dense
 from certlip.linalg.triangular import strict_lower_blocks
 
+MOST_PARTS = 64  # more blocks than this cost more in calls than their zeros save
+
 
 class BlockLower(Dense):
     """x ↦ Ax for A (n, n) with exact zeros on and above its diagonal blocks.
@@ -27,7 +29,7 @@ class BlockLower(Dense):
         if A.shape[0] != A.shape[1]:
             return None
         parts = strict_lower_blocks(A.detach().cpu().numpy())
-        return None if parts is None else cls(A, parts)
+        return None if parts is None or len(parts) > MOST_PARTS else cls(A, parts)
 
     def apply(self, x: Tensor) -> Tensor:
         return torch.cat([x[:, : B.start] @ self.A[B, : B.start].mT for B in self.parts], dim=1)

@@ -34,11 +34,11 @@ class Stencil(Operator):
         return self.kernel.requires_grad
 
     def apply(self, x: Tensor) -> Tensor:
-        image = x.reshape(x.shape[0], -1, self.torus.height, self.torus.width)
+        image = x.unflatten(1, (-1, self.torus.height, self.torus.width))
         return correlate(image, self.kernel, self.padding).flatten(1)
 
     def adjoint(self, y: Tensor) -> Tensor:
-        image = y.reshape(y.shape[0], -1, self.torus.height, self.torus.width)
+        image = y.unflatten(1, (-1, self.torus.height, self.torus.width))
         return correlate_adjoint(image, self.kernel, self.padding).flatten(1)
 
     def blocks(self) -> Tensor:
