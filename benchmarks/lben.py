@@ -45,7 +45,7 @@ def random_lben(n: int = 40, linear: int = 8, side: int = 32, seed: int = 0) -> 
     )
 
 
-def textbook(layer: LBEN) -> TextbookLBEN:
+def textbook(layer: LBEN, kind: type[TextbookLBEN] = TextbookLBEN) -> TextbookLBEN:
     """The textbook evaluation of a convolutional layer whose σ is the identity or ReLU."""
     torus = layer.structure.torus
     assert torus is not None, "a dense layer"
@@ -53,7 +53,7 @@ def textbook(layer: LBEN) -> TextbookLBEN:
     assert {kind.name for kind, _ in sigma.segments} <= {"identity", "relu"}, sigma
     relu = [kind.name == "relu" for kind, count in sigma.segments for _ in range(count)]
     parameters = {name: p.detach() for name, p in layer.named_parameters()}
-    return TextbookLBEN(
+    return kind(
         height=torus.height,
         width=torus.width,
         **parameters,

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.lben import textbook
-from benchmarks.textbook import Textbook, TextbookDense
+from benchmarks.textbook import Textbook, TextbookDense, TextbookLBEN
 from benchmarks.timing import best
 from certlip.blocks import Block, ConvEquilibrium, Equilibrium, Network
 from certlip.data import load
@@ -84,15 +84,20 @@ def finetuned(parts: Reparametrized) -> Network:
 class TextbookTwin:
     """Both LBENs by the textbook, and the fixed blocks."""
 
-    def __init__(self, parts: Reparametrized, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        parts: Reparametrized,
+        dtype: torch.dtype,
+        kind: type[TextbookLBEN] = TextbookLBEN,
+    ) -> None:
+        self.kind = kind
         self.parts: list[Evaluator | Textbook] = [self._part(p, dtype) for p in parts.parts]
 
-    @staticmethod
-    def _part(part: Block | LBEN, dtype: torch.dtype) -> Evaluator | Textbook:
+    def _part(self, part: Block | LBEN, dtype: torch.dtype) -> Evaluator | Textbook:
         if not isinstance(part, LBEN):
             return Evaluator(Network([part]), dtype=dtype)
         if part.structure.torus is not None:
-            return textbook(part.to(dtype))
+            return textbook(part.to(dtype), self.kind)
         relu = [kind.name == "relu" for kind, n in part.sigma.segments for _ in range(n)]
         own: dict[str, Any] = {n: p.detach().to(dtype) for n, p in part.named_parameters()}
         own |= {"relu": torch.tensor(relu), "lip": part.lip, "eps": part.eps}
@@ -113,18 +118,25 @@ class TextbookTwin:
             x = answer.y
         return x, iterations
 
-    def broadcasting(self) -> TextbookTwin:
-        """The same with products by broadcasting."""
-        for part in self.parts:
-            if isinstance(part, Textbook) and not isinstance(part, TextbookDense):
-                part.product = _broadcast  # pyright: ignore[reportAttributeAccessIssue]
+    def steps(self) -> list[float]:
+        """The step of every part that has one."""
+        return [part.alpha for part in self.parts if isinstance(part, Textbook)]
+
+    def with_steps(self, steps: list[float]) -> TextbookTwin:
+        """This one with the steps of another."""
+        for part, alpha in zip(
+            [part for part in self.parts if isinstance(part, Textbook)], steps, strict=True
+        ):
+            part.alpha = alpha
         return self
 
 
-def _broadcast(A: Tensor, x: Tensor) -> Tensor:
+class Broadcasting(TextbookLBEN):
     """A product per frequency as a sum over a broadcast array, as in the public code of the paper."""
-    X = torch.fft.fft2(x).permute(0, 2, 3, 1)
-    return torch.fft.ifft2((A[None] * X[..., None, :]).sum(dim=-1).permute(0, 3, 1, 2)).real
+
+    def product(self, A: Tensor, x: Tensor) -> Tensor:
+        X = torch.fft.fft2(x).permute(0, 2, 3, 1)
+        return torch.fft.ifft2((A[None] * X[..., None, :]).sum(dim=-1).permute(0, 3, 1, 2)).real
 
 
 def run() -> list[list[str]]:
@@ -177,7 +189,7 @@ def _compare(
     took, counts, y = mine(tuned)
     row("twin, fine-tuned", took, counts, "textbook")
     assert float((y - expected).abs().max()) < 1e-3
-    broadcast = baseline.broadcasting()
+    broadcast = TextbookTwin(parts, x.dtype, Broadcasting).with_steps(baseline.steps())
     start = time.perf_counter()
     broadcast(x)
     row("textbook, broadcasting", time.perf_counter() - start, iterations)

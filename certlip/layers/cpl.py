@@ -18,9 +18,8 @@ from certlip.blocks.activations import ActivationKind, ReLU
 from certlip.errors import InputError
 from certlip.layers.base import NUDGE, LipschitzLayer, checked_activation, positive_sizes
 from certlip.layers.dominance import inverse
-from certlip.layers.image import ConvLayer
+from certlip.layers.residual_conv import ResidualConv
 from certlip.linalg.gram import gram_norm
-from certlip.linalg.operators.stencil import correlate, correlate_adjoint
 from certlip.linalg.torus import Torus
 
 
@@ -56,44 +55,12 @@ class CPLDense(LipschitzLayer):
         return [Residual(W, D.expand_as(b).clone(), b, Sigma.of(self.activation, W.shape[1]))]
 
 
-class CPLConv(ConvLayer):
-    """A residual layer on images of c channels with k hidden channels and one step size.
+class CPLConv(ResidualConv):
+    """A residual layer on images with one step size for all of its hidden channels."""
 
-    Args:
-        c: Channels of input and output.
-        k: Hidden channels.
-        image: (height, width).
-        size: Taps of the kernel, (kh, kw) or one number for both.
-        padding: `circular` or `zero`.
-        activation: σ, with slopes in [0, 1]; ReLU by default.
+    family = "CPL"
 
-    Raises:
-        InputError: a size below 1, a kernel larger than the image, another padding or activation.
-    """
-
-    def __init__(
-        self,
-        c: int,
-        k: int,
-        image: tuple[int, int],
-        *,
-        size: int | tuple[int, int] = 3,
-        padding: str = "circular",
-        activation: ActivationKind | None = None,
-    ) -> None:
-        positive_sizes("CPL", c=c, k=k)
-        super().__init__("CPL", k, c, image, size, padding)
-        self.activation = checked_activation("CPL", activation or ReLU())
-        self.bias = nn.Parameter(torch.zeros(k))
-
-    def forward(self, x: Tensor) -> Tensor:
-        K = self.kernel
-        scaled = self.derived(self._scaled)
-        s = self.activation.forward(correlate(x, K, self.padding, self.bias))
-        return x + correlate_adjoint(s, scaled, self.padding)
-
-    def _scaled(self) -> Tensor:
-        """−2T⁻¹K."""
+    def scaled(self) -> Tensor:
         norm = convolution_norm(self.kernel, self.torus, self.padding)
         return -2.0 * inverse(norm**2) * self.kernel
 

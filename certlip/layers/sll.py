@@ -11,6 +11,7 @@ adjoint. Source: Araujo, Havens, Delattre, Allauzen & Hu, ICLR 2023; equation nu
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
@@ -26,8 +27,7 @@ from certlip.layers.base import (
     require_finite,
 )
 from certlip.layers.dominance import correlation_sums, gram_sums, inverse
-from certlip.layers.image import ConvLayer
-from certlip.linalg.operators.stencil import correlate, correlate_adjoint
+from certlip.layers.residual_conv import ResidualConv, ResidualOptions
 
 
 def sll_scaling(W: Tensor, q: Tensor) -> Tensor:
@@ -80,45 +80,18 @@ class SLLDense(LipschitzLayer):
         return [Residual(W[:, acts], D, b[acts], sigma)]
 
 
-class SLLConv(ConvLayer):
-    """A residual layer on images of c channels with k hidden channels.
+class SLLConv(ResidualConv):
+    """A residual layer on images with T of (9), from the sums of the kernel's autocorrelation."""
 
-    Args:
-        c: Channels of input and output.
-        k: Hidden channels.
-        image: (height, width).
-        size: Taps of the kernel, (kh, kw) or one number for both.
-        padding: `circular` or `zero`.
-        activation: σ, with slopes in [0, 1]; ReLU by default.
-
-    Raises:
-        InputError: a size below 1, a kernel larger than the image, another padding or activation.
-    """
+    family = "SLL"
 
     def __init__(
-        self,
-        c: int,
-        k: int,
-        image: tuple[int, int],
-        *,
-        size: int | tuple[int, int] = 3,
-        padding: str = "circular",
-        activation: ActivationKind | None = None,
+        self, c: int, k: int, image: tuple[int, int], **options: Unpack[ResidualOptions]
     ) -> None:
-        positive_sizes("SLL", c=c, k=k)
-        super().__init__("SLL", k, c, image, size, padding)
-        self.activation = checked_activation("SLL", activation or ReLU())
-        self.bias = nn.Parameter(torch.zeros(k))
-        self.log_q = nn.Parameter(torch.zeros(k))
+        super().__init__(c, k, image, **options)
+        self.log_q = nn.Parameter(torch.zeros(k))  # q = exp(log_q) > 0, unconstrained
 
-    def forward(self, x: Tensor) -> Tensor:
-        K = self.kernel
-        scaled = self.derived(self._scaled)
-        s = self.activation.forward(correlate(x, K, self.padding, self.bias))
-        return x + correlate_adjoint(s, scaled, self.padding)
-
-    def _scaled(self) -> Tensor:
-        """−2T⁻¹K: the scaling goes into the kernel, which has far fewer entries than the images."""
+    def scaled(self) -> Tensor:
         D = inverse(sll_conv_scaling(self.kernel, self.log_q.exp()))
         return (-2.0 * D)[:, None, None, None] * self.kernel
 

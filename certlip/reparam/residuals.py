@@ -21,9 +21,7 @@ from certlip.linalg.structure import Structure
 from certlip.reparam.proven import Proven, identity, zeros
 
 
-def equilibrium_from_residuals(
-    s: Structure, chain: Sequence[Residual] | Sequence[ConvResidual]
-) -> Proven:
+def equilibrium_from_residuals(s: Structure, chain: Sequence[Residual | ConvResidual]) -> Proven:
     """The block of (14) with Λ of (15), for residual blocks on the same d units."""
     live = [block.D > 0 for block in chain]
     Ks = [_map(block)[a] for block, a in zip(chain, live, strict=True)]

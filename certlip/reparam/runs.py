@@ -121,12 +121,12 @@ def _matrix(block: Block) -> Block:
 def _part(s: Structure, block: Block, rest: list[Block]) -> Proven:
     """The nonlinear block, with the residual blocks that follow it, as an equilibrium."""
     if isinstance(block, Residual | ConvResidual):
-        chain = [block]
+        chain: list[Residual | ConvResidual] = [block]
         while rest and isinstance(rest[0], Residual | ConvResidual):
             following = rest.pop(0)
             assert isinstance(following, Residual | ConvResidual)
             chain.append(following)
-        return equilibrium_from_residuals(s, chain)  # pyright: ignore[reportArgumentType]
+        return equilibrium_from_residuals(s, chain)
     if isinstance(block, Activation):
         return activation_alone(s, block.sigma)
     assert isinstance(block, Equilibrium | ConvEquilibrium)
