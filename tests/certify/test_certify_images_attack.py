@@ -36,7 +36,7 @@ from certlip.certify.enclosure.image import (
     pooling,
 )
 from certlip.certify.enclosure.near import Near
-from certlip.errors import CertlipError
+from certlip.errors import CertlipError, InconclusiveError
 from certlip.linalg.rigorous import frequencies
 from certlip.linalg.rigorous.ball import Ball
 from certlip.linalg.rigorous.roots import roots_of_unity
@@ -546,3 +546,13 @@ def test_gradient_steps_in_double_precision_break_no_radius(seed, padding):
         kept = radii.status == Status.CERTIFIED
         assert kept.any()
         assert (ascend(net, x[kept], label[kept], radii.radius_lower[kept]) < 0.0).all()
+
+
+def test_a_norm_above_the_largest_double_is_inconclusive():
+    """‖K‖ is finite and proven, ‖|K|‖ is not: no enclosure, and no bare exception either."""
+    K = 1e308 * torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=torch.float64)[..., None, None]
+    block = Convolution(K / 1.05, torch.zeros(2, dtype=torch.float64), 1, 1, "circular")
+    network = Network([block])
+    proof = prove(network)
+    with pytest.raises(InconclusiveError, match=r"block 0 \(convolution\): .* overflows"):
+        Encloser(network, proof)

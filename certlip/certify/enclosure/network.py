@@ -35,9 +35,10 @@ from certlip.certify.enclosure.image import (
     pooling,
     resize,
 )
+from certlip.errors import InconclusiveError
 from certlip.linalg.rigorous import require_ieee
 from certlip.linalg.rigorous.rounding import up
-from certlip.lmi import NetworkProof
+from certlip.lmi import BlockProof, NetworkProof
 from certlip.lmi.slack import SLACK
 from certlip.solvers import Evaluator
 
@@ -80,6 +81,12 @@ class Enclosure:
     residual: np.ndarray
 
 
+def _local(block: Block, own: BlockProof) -> Callable[..., Local]:
+    if type(block) in PREPARED:
+        return PREPARED[type(block)](block, own)
+    return partial(LOCAL[type(block)], block)
+
+
 class Encloser:
     """Encloses the logits of one proven network.
 
@@ -88,6 +95,9 @@ class Encloser:
         proof: Its proof, which carries the Lipschitz bounds and monotonicity margins used here.
         device: Where the guesses of equilibrium states are computed; the verification is float64
             on the CPU whatever this is.
+
+    Raises:
+        InconclusiveError: a norm that the enclosure needs is no finite double.
     """
 
     def __init__(self, network: Network, proof: NetworkProof, *, device: str = "cpu") -> None:
@@ -96,12 +106,12 @@ class Encloser:
         self.device = device
         self.guess = Evaluator(network, device=device, compact=False)
         self.after = [proof.after(k).value for k in range(len(network.blocks))]
-        self.local = [
-            PREPARED[type(block)](block, own)
-            if type(block) in PREPARED
-            else partial(LOCAL[type(block)], block)
-            for block, own in zip(network.blocks, proof.blocks, strict=True)
-        ]
+        self.local = []
+        for k, (block, own) in enumerate(zip(network.blocks, proof.blocks, strict=True)):
+            try:
+                self.local.append(_local(block, own))
+            except ValueError as error:  # a norm above the largest double
+                raise InconclusiveError(f"block {k} ({block.kind}): {error}") from None
 
     def __call__(self, x: np.ndarray) -> Enclosure:
         """Enclosure of the logits of x (n, d), exact doubles in raw units, for any n ≤ ROWS."""
