@@ -99,3 +99,12 @@ def matrix(block):
     """The dense matrix of a convolution."""
     (affine,) = dense_form(block)
     return affine.W.numpy()
+
+
+def jacobian_norms(f, x):
+    """The norm of the Jacobian of f at each image of x, from the dense matrix."""
+    norms = []
+    for image in x.split(1):
+        J = torch.autograd.functional.jacobian(f, image)
+        norms.append(torch.linalg.matrix_norm(J.reshape(-1, image.numel()), 2))
+    return torch.stack(norms)

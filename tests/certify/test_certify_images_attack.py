@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from certify_nets import activate, exact, exact_output, solve
-from conv_nets import conv_residual, network, normal, tensor
+from conv_nets import normal, tensor
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
@@ -16,33 +16,26 @@ from certlip.blocks import (
     ConvEquilibrium,
     Convolution,
     ConvResidual,
-    GroupSort,
     Network,
     Origin,
     Pooling,
-    Resize,
     Sigma,
 )
 from certlip.blocks.activations import Identity, LeakyReLU, ReLU
 from certlip.blocks.dense_form import dense_form, kernel_matrix
-from certlip.certify import Status, certify
-from certlip.certify import radii as radii_module
-from certlip.certify.enclosure import Encloser, Enclosure, convolution
+from certlip.certify.enclosure import Encloser, convolution
 from certlip.certify.enclosure.conv_equilibrium import ConvEquilibriumEncloser
-from certlip.certify.enclosure.convolution import ByFrequency, Direct
+from certlip.certify.enclosure.convolution import Direct
 from certlip.certify.enclosure.image import (
     ConvolutionEncloser,
     ConvResidualEncloser,
     pooling,
 )
 from certlip.certify.enclosure.near import Near
-from certlip.errors import CertlipError, InconclusiveError
-from certlip.linalg.rigorous import frequencies
-from certlip.linalg.rigorous.ball import Ball
-from certlip.linalg.rigorous.roots import roots_of_unity
+from certlip.errors import CertlipError
 from certlip.linalg.torus import Torus
 from certlip.lmi import prove
-from certlip.solvers import Evaluator, Solution
+from certlip.solvers import Solution
 
 U = Fraction(1, 2**53)
 seeds = st.integers(0, 2**32 - 1)
@@ -351,208 +344,3 @@ def test_every_rounding_of_an_image_of_one_pixel_counts_once(k, b, x):
     assert found.delta[0] == pytest.approx(
         before + 2 * u * step + u * abs(x - step), rel=1e-6, abs=0.0
     )
-
-
-# --- transforms -----------------------------------------------------------------------------------
-
-SIDES = [(1, 1), (1, 4), (4, 1), (2, 3), (3, 2), (4, 4), (5, 3)]
-
-
-@pytest.mark.parametrize("sides", SIDES)
-@pytest.mark.parametrize("adjoint", [False, True])
-def test_each_step_of_a_transform_is_no_longer_than_its_norm(sides, adjoint):
-    K = np.random.default_rng(0).standard_normal((5, 1, *sides))
-    by = ByFrequency(K, *sides, adjoint=adjoint)
-    for step in (by.rows, by.columns, by.columns_back, by.rows_back):
-        true = np.linalg.norm(step.A, 2)
-        assert true * (1 - 1e-12) <= step.norm <= true * 1.5
-        # any order of the sums of a product with |A|
-        assert step.blur >= step.A.shape[1] * 2.0**-53 * np.linalg.norm(np.abs(step.A), 2)
-    blocks = by.spectrum.blocks().mid
-    assert by.blocks.norm >= np.linalg.norm(blocks, 2, axis=(1, 2)).max()
-    size = np.linalg.norm(np.abs(blocks), 2, axis=(1, 2)).max()
-    assert by.blocks.blur >= (10 if adjoint else 2) * 2.0**-53 * size
-
-
-def coarse(n):
-    """Roots of unity that are off by 1e-3, and say so."""
-    rng = np.random.default_rng(n)
-    return tuple(
-        Ball(part.mid + 1e-3 * rng.choice([-1, 1], n), np.full(n, 1.001e-3))
-        for part in roots_of_unity(n)
-    )
-
-
-@pytest.mark.parametrize("where", ["rows", "columns", "kernel"])
-@pytest.mark.parametrize("adjoint", [False, True])
-@pytest.mark.parametrize("sides", SIDES)
-def test_a_transform_trusts_its_roots_no_more_than_their_radius(sides, adjoint, where, monkeypatch):
-    H, W = sides
-    rough = {"rows": (H,), "columns": (W,), "kernel": (H, W)}[where]
-    monkeypatch.setattr(
-        frequencies if where == "kernel" else convolution,
-        "roots_of_unity",
-        lambda n: coarse(n) if n in rough else roots_of_unity(n),
-    )
-    for seed in range(3):
-        rng = np.random.default_rng(seed)
-        K = rng.standard_normal((2, 3, H, W))
-        matrix = kernel_matrix(torch.from_numpy(K), Torus(H, W), "circular").numpy()
-        A = matrix.T if adjoint else matrix
-        x = rng.standard_normal((4, A.shape[1]))
-        y = ByFrequency(K, H, W, adjoint=adjoint)(Near.exact(x))
-        off = np.linalg.norm(y.v - x @ A.T, axis=1)
-        assert (off <= y.error).all()
-        assert (off > 1e-6).any()  # so that the roots did count
-        assert (y.error <= 1e3 * off).all()
-
-
-class Off:
-    """A step of a transform that is off by 1e-3 in every entry, and says so."""
-
-    def __init__(self, true):
-        self.true = true
-
-    def __call__(self, v, error):
-        y, error = self.true(v, error)
-        return y + 1e-3, error + 1.001e-3 * np.sqrt(y.size / len(error))
-
-
-@pytest.mark.parametrize("step", ["rows", "columns", "columns_back", "rows_back"])
-@pytest.mark.parametrize("sides", SIDES)
-def test_the_error_of_every_step_of_a_transform_counts(sides, step):
-    rng = np.random.default_rng(0)
-    K = rng.standard_normal((2, 3, *sides))
-    matrix = kernel_matrix(torch.from_numpy(K), Torus(*sides), "circular").numpy()
-    for adjoint, A in ((False, matrix), (True, matrix.T)):
-        by = ByFrequency(K, *sides, adjoint=adjoint)
-        setattr(by, step, Off(getattr(by, step)))
-        x = rng.standard_normal((4, A.shape[1]))
-        y = by(Near.exact(x))
-        off = np.linalg.norm(y.v - x @ A.T, axis=1)
-        assert (off > 1e-5).all()
-        assert (off <= y.error).all()
-
-
-def test_both_routes_enclose_the_same_product():
-    rng = np.random.default_rng(0)
-    for H, W in SIDES:
-        K = rng.standard_normal((2, 3, H, W))
-        for adjoint in (False, True):
-            x = Near(rng.standard_normal((3, (2 if adjoint else 3) * H * W)), np.full(3, 1e-6))
-            a, b = (Map(K, H, W, *p, adjoint=adjoint)(x) for Map, p in ROUTES)
-            assert (np.linalg.norm(a.v - b.v, axis=1) <= a.error - 1e-6 + b.error).all()
-            assert (np.linalg.norm(a.v - b.v, axis=1) <= 1e-12).all()
-
-
-ROUTES = ((Direct, ("circular",)), (ByFrequency, ()))
-
-
-# --- radii ----------------------------------------------------------------------------------------
-
-
-def scaled_images(kind, scale):
-    """y = scale · x on images of 1×2 pixels, then cut to two logits: the radius is |x₀ − x₁|/√2."""
-    one, zero = tensor([[[[1.0]]]]), tensor([0.0])
-    if kind == "convolution":
-        first = Convolution(scale * one, zero, 1, 2, "zero")
-    elif kind == "residual":  # x − 2·x
-        sigma = Sigma.of(Identity(), 2)
-        first = ConvResidual(scale * one, tensor([1.0]) / scale**2, zero, sigma, 1, 2, "circular")
-    else:  # z = z/2 + x/2
-        origin, sigma = Origin("mondeq", {"m": 0.5}), Sigma.of(Identity(), 2)
-        parts = 0.5 * one, 0.5 * one, scale * one, zero, zero, sigma, 1, 2, origin
-        first = ConvEquilibrium(*parts)
-    return Network([first, GroupSort(2, 1, 1), Resize(2, 3), Resize(3, 2)])
-
-
-@given(
-    a=st.floats(-1e6, 1e6),
-    b=st.floats(-1e6, 1e6),
-    scale=st.sampled_from([2.0**-100, 1.0, 2.0**60]),
-    kind=st.sampled_from(["convolution", "residual", "equilibrium"]),
-)
-def test_a_radius_is_strictly_below_the_exact_distance_to_the_boundary(a, b, scale, kind):
-    net = scaled_images(kind, scale)
-    x = np.array([[a, b], [b, a]])
-    label = (x[:, 1] > x[:, 0]).astype(int)
-    radii = certify(net, prove(net), x, 1 - label if kind == "residual" else label)
-    distance = (Fraction(a) - Fraction(b)) ** 2 / 2
-    for radius, status in zip(radii.radius_lower, radii.status, strict=True):
-        assert radius == 0.0 or Fraction(radius) ** 2 < distance
-        if status == Status.CERTIFIED:
-            assert radius > 0.0
-        if abs(a - b) > 1e-3:  # tight: the bound is attained
-            assert radius > 0.999 * abs(a - b) / np.sqrt(2)
-
-
-@pytest.mark.parametrize("error", [0.0, 0.5, 0.7, 0.71, 0.75, np.inf, np.nan])
-def test_both_logits_of_a_margin_may_be_off(error, monkeypatch):
-    # logits (1, 0) within an ℓ2 error e: the truth may be (1 − e/√2, e/√2)
-    y, none = np.array([[1.0, 0.0]]), np.zeros(1)
-    found = Enclosure(y, np.array([error]), {}, none)
-    monkeypatch.setattr(radii_module, "Encloser", lambda *_args, **_options: lambda _x: found)
-    net = Network([Resize(2, 2)])
-    radii = certify(net, prove(net), y, np.array([0]))
-    room = 1.0 - np.sqrt(2.0) * error
-    assert (radii.status[0] == Status.CERTIFIED) == (room > 0.0)
-    if room > 0.0:
-        assert radii.margin_lower[0] <= room <= radii.margin_lower[0] * (1 + 1e-12)
-
-
-@pytest.mark.parametrize(
-    ("first", "bad"),
-    [
-        (Resize(3, 2), [2.0, 1.0, np.nan]),
-        (Resize(3, 2), [2.0, 1.0, np.inf]),
-        (Activation(Sigma.of(ReLU(), 2)), [2.0, -np.inf]),
-    ],
-)
-def test_what_is_no_point_has_no_radius_though_its_logits_are_finite(first, bad):
-    net = Network([first])
-    good = np.nan_to_num(bad, posinf=0.0, neginf=0.0)
-    radii = certify(net, prove(net), np.array([good, bad]), np.zeros(2, dtype=int))
-    assert radii.status.tolist() == [Status.CERTIFIED, Status.ERROR]
-    assert radii.radius_lower[1] == 0.0
-
-
-def ascend(net, x, label, radius, steps=40):
-    """The largest lead of another class that gradient steps find in the balls, in double precision."""
-    evaluator = Evaluator(net, dtype=torch.float64, tol=1e-11, strict=False)
-    x, a, r = torch.tensor(x), torch.tensor(label), torch.tensor(radius)[:, None]
-    generator = torch.Generator().manual_seed(0)
-    best = torch.full((len(x),), -torch.inf, dtype=torch.float64)
-    d = r * torch.randn(x.shape, generator=generator, dtype=torch.float64) / x.shape[1]
-    for _ in range(steps):
-        d = d.detach() * (r / d.detach().norm(dim=1, keepdim=True)).clamp_max(1.0)
-        d.requires_grad_(True)
-        y, _ = evaluator.run(x + d, {})
-        lead = y.scatter(1, a[:, None], -torch.inf).amax(1) - y.gather(1, a[:, None])[:, 0]
-        best = torch.maximum(best, lead.detach())
-        (slope,) = torch.autograd.grad(lead.sum(), d)
-        d = d.detach() + 0.4 * r * slope / slope.norm(dim=1, keepdim=True).clamp_min(1e-300)
-    return best
-
-
-@pytest.mark.parametrize("padding", ["circular", "zero"])
-@pytest.mark.parametrize("seed", range(3))
-def test_gradient_steps_in_double_precision_break_no_radius(seed, padding):
-    blocks = [*network(seed, padding).blocks[:2]]
-    blocks += [conv_residual(seed, 3, 2, (3, 2), 4, 2, padding, share=1.2), Resize(16, 3)]
-    for net in (network(seed, padding), Network(blocks)):
-        x = np.random.default_rng(seed).standard_normal((20, 8))
-        label = Evaluator(net)(torch.tensor(x)).argmax(dim=1).numpy()
-        radii = certify(net, prove(net), x, label)
-        kept = radii.status == Status.CERTIFIED
-        assert kept.any()
-        assert (ascend(net, x[kept], label[kept], radii.radius_lower[kept]) < 0.0).all()
-
-
-def test_a_norm_above_the_largest_double_is_inconclusive():
-    """‖K‖ is finite and proven, ‖|K|‖ is not: no enclosure, and no bare exception either."""
-    K = 1e308 * torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=torch.float64)[..., None, None]
-    block = Convolution(K / 1.05, torch.zeros(2, dtype=torch.float64), 1, 1, "circular")
-    network = Network([block])
-    proof = prove(network)
-    with pytest.raises(InconclusiveError, match=r"block 0 \(convolution\): .* overflows"):
-        Encloser(network, proof)
