@@ -14,10 +14,10 @@ from certlip import data
 from certlip.blocks import load
 from certlip.errors import InconclusiveError, InputError
 from certlip.lmi import prove
-from certlip.models import MODELS, NAMED, build
+from certlip.models import MODELS
 from certlip.reparam import reparametrize
 from certlip.solvers import Evaluator
-from certlip.training import Settings, finetune, load_recipe, recipe_for, recipe_names, train
+from certlip.training import Settings, finetune, train
 from certlip.training.losses import margin_cross_entropy
 from certlip.training.schedule import triangular
 
@@ -319,56 +319,6 @@ def test_triangular_schedule():
 
 
 #: shapes of the samples of the datasets that have recipes
-SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28)}
-
-
-@pytest.mark.parametrize("name", recipe_names())
-def test_every_recipe_loads(name):
-    recipe = load_recipe(name)
-    assert recipe.note
-    with torch.device("meta"):  # its sizes fit its family and its data
-        build(recipe.family, SHAPES[recipe.dataset], 10, **recipe.model)
-
-
-def test_every_family_and_network_starts_from_a_recipe():
-    for family in MODELS:
-        assert recipe_for(family).family == family
-        assert recipe_for(family, "npz:mine.npz") == recipe_for(family, "digits")
-    for family in NAMED:
-        recipe = recipe_for(family)
-        assert (recipe.family, recipe.model) == (family, {})
-    assert recipe_for().name == "digits-quick"
-    assert recipe_for(None, "mnist").name == "mnist-dense"
-    assert recipe_for("havens2023-sll", "digits").name == "mnist-havens2023-sll"
-    assert recipe_for("araujo2023-small").train == load_recipe("digits-sll-conv").train
-    assert recipe_for("winston2020-fc").train == load_recipe("digits-mondeq").train
-    with pytest.raises(InputError, match="did you mean 'sll-conv'"):
-        recipe_for("sll-con")
-
-
-def test_unknown_recipe_names_the_nearest():
-    with pytest.raises(InputError, match="did you mean 'digits-quick'"):
-        load_recipe("digit-quick")
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"epochs": 0},
-        {"batch_size": 0},
-        {"lr": 0.0},
-        {"lr": float("nan")},
-        {"temperature": -1.0},
-        {"offset": -0.1},
-        {"clip": float("inf")},
-        {"checkpoint_every": 0},
-    ],
-)
-def test_bad_settings_are_refused(change):
-    with pytest.raises(InputError, match=next(iter(change))):
-        dataclasses.replace(Settings(), **change)
-
-
 IMAGES = {"channels": 4, "pool": 4}
 SMALL = {
     "sll": {"width": 64, "hidden": 12, "depth": 2},
