@@ -19,3 +19,4 @@ from certlip.blocks.normalize import Normalize as Normalize
 from certlip.blocks.pooling import Pooling as Pooling
 from certlip.blocks.residual import Residual as Residual
 from certlip.blocks.resize import Resize as Resize
+from certlip.blocks.window import Window as Window

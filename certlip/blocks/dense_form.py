@@ -25,6 +25,7 @@ from certlip.blocks.normalize import Normalize
 from certlip.blocks.pooling import Pooling
 from certlip.blocks.residual import Residual
 from certlip.blocks.resize import Resize
+from certlip.blocks.window import Window
 from certlip.errors import UnsupportedError
 from certlip.linalg.torus import Torus, anchor
 
@@ -107,10 +108,29 @@ def _resize(block: Resize) -> list[Block]:
     return [Affine(W, torch.zeros(block.q, dtype=torch.float64))]
 
 
+def _window(block: Window) -> list[Block]:
+    rows, columns = (
+        _phases(block.top, block.rows, block.row_step, block.height),
+        _phases(block.left, block.columns, block.column_step, block.width),
+    )
+    # (c, phases of rows, phases of columns, i, j) from (c, row, column)
+    one = torch.einsum("air,bjs->abijrs", rows, columns)
+    one = one.reshape(-1, block.pixels)
+    W = torch.kron(torch.eye(block.channels, dtype=torch.float64), one)
+    return [Affine(W, torch.zeros(block.out_width, dtype=torch.float64))]
+
+
+def _phases(start: int, count: int, step: int, side: int) -> Tensor:
+    """(step, count, side): a 1 where entry i of phase a reads `start + step·i + a` of a side."""
+    index = start + step * torch.arange(count) + torch.arange(step)[:, None]
+    return (index[..., None] == torch.arange(side)).double()
+
+
 _FORMS: dict[type[Block], Callable[[Any], list[Block]]] = {
     Convolution: _convolution,
     ConvResidual: _conv_residual,
     ConvEquilibrium: _conv_equilibrium,
     Pooling: _pooling,
     Resize: _resize,
+    Window: _window,
 }

@@ -14,9 +14,10 @@ from certlip.blocks.normalize import Normalize
 from certlip.blocks.pooling import Pooling
 from certlip.blocks.residual import Residual
 from certlip.blocks.resize import Resize
+from certlip.blocks.window import Window
 
 _DENSE = (Normalize, Affine, Activation, Residual, Equilibrium)
-_IMAGE = (Convolution, ConvResidual, ConvEquilibrium, Pooling)
+_IMAGE = (Convolution, ConvResidual, ConvEquilibrium, Pooling, Window)
 _PLUMBING = (Resize, GroupSort)
 
 KINDS: dict[str, type[Block]] = {block.kind: block for block in (*_DENSE, *_IMAGE, *_PLUMBING)}

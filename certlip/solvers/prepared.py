@@ -24,6 +24,7 @@ from certlip.blocks import (
     Pooling,
     Residual,
     Resize,
+    Window,
 )
 from certlip.errors import UnsupportedError
 from certlip.linalg.operators import convolution
@@ -193,6 +194,19 @@ def _resize(p: _Parts) -> Function:
     return lambda x: F.pad(x, (0, p.block.q - p.block.d))
 
 
+def _window(p: _Parts) -> Function:
+    block = p.block
+    shape = block.channels, block.height, block.width
+
+    def run(x: Tensor) -> Tensor:
+        image = F.pad(x.unflatten(1, shape), block.sides)
+        image = image.unflatten(2, (block.rows, block.row_step))
+        image = image.unflatten(4, (block.columns, block.column_step))
+        return image.permute(0, 1, 3, 5, 2, 4).flatten(1)
+
+    return run
+
+
 def _group_sort(p: _Parts) -> Function:
     size = (-1, p.block.group, p.block.stride)
 
@@ -212,5 +226,6 @@ _EXPLICIT: dict[type[Block], Callable[..., Function]] = {
     ConvResidual: _conv_residual,
     Pooling: _pooling,
     Resize: _resize,
+    Window: _window,
     GroupSort: _group_sort,
 }

@@ -22,6 +22,7 @@ from certlip.blocks import (
     Residual,
     Resize,
     Sigma,
+    Window,
     files,
     load,
 )
@@ -60,6 +61,7 @@ def images():
         GroupSort(8, 2, 4),
         Pooling(2, 2, 2, 2),
         Resize(2, 3),
+        Window(3, 1, 1, -1, 0, 2, 1, 1, 1),
     ]
 
 

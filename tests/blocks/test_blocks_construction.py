@@ -24,6 +24,7 @@ from certlip.blocks import (
     Residual,
     Resize,
     Sigma,
+    Window,
 )
 from certlip.blocks.activations import activation
 from certlip.blocks.base import Block, check_slopes, parse_sigma
@@ -62,6 +63,7 @@ EXAMPLES: dict[str, Any] = {
     "pooling": lambda: Pooling(2, 4, 6, 2),
     "resize": lambda: Resize(5, 3),
     "group-sort": lambda: GroupSort(12, 2, 3),
+    "window": lambda: Window(2, 4, 3, -1, 1, 3, 2, 2, 1),
 }
 every_kind = pytest.mark.parametrize("kind", sorted(KINDS))
 

@@ -20,6 +20,7 @@ from certlip.blocks import (
     Residual,
     Resize,
     Sigma,
+    Window,
 )
 from certlip.blocks.activations import activation
 from certlip.blocks.kinds import KINDS
@@ -139,6 +140,18 @@ def group_sort_formula(block, x):
     return y
 
 
+def window_formula(block, x):
+    image = x.reshape(len(x), block.channels, block.height, block.width)
+    phases = block.row_step, block.column_step
+    y = np.zeros((len(x), block.channels, *phases, block.rows, block.columns))
+    for a, b, i, j in np.ndindex(y.shape[2:]):
+        row = block.top + block.row_step * i + a
+        column = block.left + block.column_step * j + b
+        if 0 <= row < block.height and 0 <= column < block.width:
+            y[:, :, a, b, i, j] = image[:, :, row, column]
+    return y.reshape(len(x), -1)
+
+
 ROWS = {
     "normalize": (
         lambda: Normalize(*[a.abs() + 0.5 for a in arrays((d,), (d,))]),
@@ -160,6 +173,7 @@ ROWS = {
     "pooling": (lambda: Pooling(2, 4, 6, 2), pooling_formula),
     "resize": (lambda: Resize(5, 3), lambda _, x: x[:, :3]),
     "group-sort": (lambda: GroupSort(12, 2, 3), group_sort_formula),
+    "window": (lambda: Window(2, 4, 3, -1, 1, 3, 2, 2, 1), window_formula),
 }
 every_kind = pytest.mark.parametrize("kind", sorted(KINDS))
 

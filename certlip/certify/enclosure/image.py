@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from certlip.blocks import Convolution, ConvResidual, GroupSort, Pooling, Resize
+from certlip.blocks import Convolution, ConvResidual, GroupSort, Pooling, Resize, Window
 from certlip.certify.enclosure.base import Local
 from certlip.certify.enclosure.convolution import convolution_map
 from certlip.certify.enclosure.near import Near
@@ -76,6 +76,19 @@ def resize(block: Resize, x: np.ndarray) -> Local:
     kept = min(block.d, block.q)
     y[:, :kept] = x[:, :kept]
     return _exact(y)
+
+
+def window(block: Window, x: np.ndarray) -> Local:
+    """Pixels moved, or left out, and zeros around them: exact."""
+    rows, columns, p, q = block.rows, block.columns, block.row_step, block.column_step
+    y = np.zeros((len(x), block.channels, rows * p, columns * q))
+    top, left = max(block.top, 0), max(block.left, 0)
+    inside = x.reshape(len(x), block.channels, block.height, block.width)
+    inside = inside[:, :, top : block.top + rows * p, left : block.left + columns * q]
+    i, j = top - block.top, left - block.left
+    y[:, :, i : i + inside.shape[2], j : j + inside.shape[3]] = inside
+    y = y.reshape(len(x), block.channels, rows, p, columns, q).transpose(0, 1, 3, 5, 2, 4)
+    return _exact(y.reshape(len(x), -1))
 
 
 def group_sort(block: GroupSort, x: np.ndarray) -> Local:

@@ -23,6 +23,7 @@ from certlip.blocks import (
     Pooling,
     Residual,
     Resize,
+    Window,
 )
 from certlip.certify.enclosure.base import Local
 from certlip.certify.enclosure.conv_equilibrium import ConvEquilibriumEncloser
@@ -34,6 +35,7 @@ from certlip.certify.enclosure.image import (
     group_sort,
     pooling,
     resize,
+    window,
 )
 from certlip.errors import InconclusiveError
 from certlip.linalg.rigorous import require_ieee
@@ -55,6 +57,7 @@ LOCAL: dict[type[Block], Callable[..., Local]] = {
     Residual: residual,
     Pooling: pooling,
     Resize: resize,
+    Window: window,
     GroupSort: group_sort,
 }
 

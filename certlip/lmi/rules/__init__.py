@@ -18,6 +18,7 @@ from certlip.blocks import (
     Pooling,
     Residual,
     Resize,
+    Window,
 )
 from certlip.errors import CertlipError, InconclusiveError, UnsupportedError
 from certlip.lmi.proof import BlockProof
@@ -30,6 +31,7 @@ from certlip.lmi.rules.explicit import (
     prove_normalize,
     prove_pooling,
     prove_resize,
+    prove_window,
 )
 from certlip.lmi.rules.residual import prove_residual
 
@@ -44,6 +46,7 @@ RULES: dict[type[Block], Callable[..., BlockProof]] = {
     ConvEquilibrium: prove_equilibrium,
     Pooling: prove_pooling,
     Resize: prove_resize,
+    Window: prove_window,
     GroupSort: prove_group_sort,
 }
 

@@ -14,6 +14,7 @@ from certlip.blocks import (
     Normalize,
     Pooling,
     Resize,
+    Window,
 )
 from certlip.errors import InconclusiveError
 from certlip.linalg.rigorous import UpperBound, spectral_norm
@@ -69,6 +70,12 @@ def prove_resize(block: Resize) -> BlockProof:
     """L = 1: coordinates are left out, or zeros appended."""
     del block
     return BlockProof("resize", UpperBound(1.0), 1.0, 0.0)
+
+
+def prove_window(block: Window) -> BlockProof:
+    """L = 1: every output is 0 or an entry of the input, and no two are the same entry."""
+    del block
+    return BlockProof("window", UpperBound(1.0), 1.0, 0.0)
 
 
 def prove_group_sort(block: GroupSort) -> BlockProof:
