@@ -6,12 +6,9 @@ from typing import Annotated
 
 import typer
 
-from certlip.errors import InputError
-
 from .options import ModelPath, model_entry, read_model
+from .searching import searches_of
 from .session import Session, command
-
-METHODS = ("analytic",)
 
 
 def check_lmi(
@@ -19,20 +16,26 @@ def check_lmi(
     model: ModelPath,
     condition: Annotated[str, typer.Option(help="Out of 3, 4, 10.")] = "3,10",
     lipschitz: Annotated[float | None, typer.Option(help="Prove exactly this L.")] = None,
-    method: Annotated[str, typer.Option(help="How multipliers are found.")] = "analytic",
+    method: Annotated[
+        str, typer.Option(help="How multipliers are found: auto, analytic, structured, cvxpy.")
+    ] = "auto",
+    solver: Annotated[
+        str | None, typer.Option(help="Of method cvxpy: clarabel, scs, mosek.")
+    ] = None,
+    solver_option: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE for the solver, by its own name.")
+    ] = None,
 ) -> int:
     """Check the Lipschitz conditions of each block and prove the result rigorously."""
     from certlip.lmi.check import check, exit_code
     from certlip.report.terminal import proof_table
 
-    for name in method.split(","):
-        if name.strip() not in METHODS:
-            raise InputError(f"--method {name!r}: expected some of {', '.join(METHODS)}")
     session.prepare_torch()
+    searches = searches_of(session, method, solver, solver_option)
     network = read_model(model)
     wanted = [part.strip() for part in condition.split(",")]
     with session.console.status("proving"):
-        rows, bound = check(network, wanted, lip=lipschitz)
+        rows, bound = check(network, wanted, lip=lipschitz, searches=searches)
     code = exit_code(rows)
     session.say(proof_table(rows))
     for row in rows:
@@ -49,7 +52,7 @@ def check_lmi(
                 "device": session.device,
                 "dtype": "float64",
                 "conditions": wanted,
-                "methods": [name.strip() for name in method.split(",")],
+                "methods": [search.method for search in searches],
             },
             "blocks": rows,
             "lipschitz_upper": None if bound is None else str(bound),

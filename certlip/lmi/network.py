@@ -10,6 +10,7 @@ from certlip.linalg.rigorous import UpperBound, require_ieee
 from certlip.linalg.rigorous.bounds import product
 from certlip.lmi.proof import BlockProof
 from certlip.lmi.rules import apply_rule
+from certlip.lmi.search import Search
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,15 @@ class NetworkProof:
         return product([proof.lip for proof in self.blocks[:-1]])
 
 
-def prove(network: Network, *, lip: float | None = None) -> NetworkProof:
+def prove(
+    network: Network, *, lip: float | None = None, search: Search | None = None
+) -> NetworkProof:
     """Proves every block.
 
     Args:
         network: The frozen network.
         lip: Exactly this L for the equilibrium block, which must be the only one.
+        search: How multipliers of equilibrium blocks are found.
 
     Raises:
         RejectedError, InconclusiveError, InputError: with the number and kind of the block.
@@ -48,7 +52,7 @@ def prove(network: Network, *, lip: float | None = None) -> NetworkProof:
         )
     proofs: list[BlockProof] = []
     for k, block in enumerate(network.blocks):
-        options = {"lip": lip} if lip is not None and k in implicit else {}
+        options = {"lip": lip, "search": search} if k in implicit else {}
         try:
             proofs.append(apply_rule(block, **options))
         except CertlipError as error:

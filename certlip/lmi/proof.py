@@ -42,6 +42,7 @@ class EquilibriumProof(BlockProof):
     """
 
     family: str = ""
+    solver: str | None = None
     lam: np.ndarray | None = None
     gam: np.ndarray | None = None
     mu: LowerBound | None = None

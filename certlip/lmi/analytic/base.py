@@ -9,9 +9,15 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Multipliers:
-    """Diagonals of Γ for (3) and Λ for (10), (n,), and the L they are claimed to prove."""
+    """Diagonals of Γ for (3) and Λ for (10), (n,), the L they are claimed to prove, and who says so."""
 
     gam: np.ndarray
     lam: np.ndarray
     lip: float
     family: str
+    method: str = "analytic"
+    solver: str | None = None
+
+    @property
+    def source(self) -> str:
+        return self.family if self.solver is None else self.solver

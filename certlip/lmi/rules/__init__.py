@@ -4,6 +4,7 @@ block, its rule here, its enclosure in `certify`."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from certlip.blocks import (
     Activation,
@@ -15,6 +16,7 @@ from certlip.blocks import (
     Equilibrium,
     GroupSort,
     Normalize,
+    PaddedLBEN,
     Pooling,
     Residual,
     Resize,
@@ -33,6 +35,7 @@ from certlip.lmi.rules.explicit import (
     prove_resize,
     prove_window,
 )
+from certlip.lmi.rules.padded_lben import prove_padded_lben
 from certlip.lmi.rules.residual import prove_residual
 
 RULES: dict[type[Block], Callable[..., BlockProof]] = {
@@ -44,6 +47,7 @@ RULES: dict[type[Block], Callable[..., BlockProof]] = {
     Convolution: prove_convolution,
     ConvResidual: prove_residual,
     ConvEquilibrium: prove_equilibrium,
+    PaddedLBEN: prove_padded_lben,
     Pooling: prove_pooling,
     Resize: prove_resize,
     Window: prove_window,
@@ -51,7 +55,7 @@ RULES: dict[type[Block], Callable[..., BlockProof]] = {
 }
 
 
-def apply_rule(block: Block, **options: float) -> BlockProof:
+def apply_rule(block: Block, **options: Any) -> BlockProof:
     """The proof of one block by the rule of its kind.
 
     Raises:

@@ -14,29 +14,31 @@ import numpy as np
 from certlip.blocks import ConvEquilibrium, Equilibrium
 from certlip.errors import InconclusiveError, RejectedError
 from certlip.linalg.rigorous import LowerBound, UpperBound
-from certlip.lmi.analytic import Multipliers, multipliers
+from certlip.lmi.analytic import Multipliers
 from certlip.lmi.conditions import Conditions
 from certlip.lmi.everywhere import Everywhere, Matrix
 from certlip.lmi.proof import EquilibriumProof
+from certlip.lmi.search import Search
 
 #: Relative increments δ of L that are tried: a boundary case needs 1e-14 … 1e-6, a wrong claim more.
 LADDER = (0.0, *(10.0**e for e in range(-15, 0)), 1.0, 10.0, 100.0, 1000.0)
 
 
 def prove_equilibrium(
-    block: Equilibrium | ConvEquilibrium, *, lip: float | None = None
+    block: Equilibrium | ConvEquilibrium, *, lip: float | None = None, search: Search | None = None
 ) -> EquilibriumProof:
-    """Proves (3) and (10) with the family's multipliers; `lip` asks for exactly that L.
+    """Proves (3) and (10) with the multipliers that `search` finds; `lip` asks for exactly that L.
 
     Raises:
-        RejectedError: a condition is refuted for these multipliers.
+        RejectedError: a condition is refuted for the multipliers of the family. (Those of a solver
+            that fail say nothing about others.)
         InconclusiveError: neither proven nor refuted in double precision, or no multipliers.
         InputError: multipliers that are not positive.
     """
     start = time.perf_counter()
-    guess = multipliers(block)
+    guess = (search or Search())(block, lip)
     conditions = Everywhere(block)
-    mu = monotonicity(conditions, guess)
+    mu = monotonicity(conditions, guess.gam, guess.source, guess.solver is None)
     proven = _smallest_lipschitz(conditions, guess, lip)
     return EquilibriumProof(
         block.kind,
@@ -44,7 +46,8 @@ def prove_equilibrium(
         guess.lip if lip is None else lip,
         time.perf_counter() - start,
         condition="10",
-        method="analytic",
+        method=guess.method,
+        solver=guess.solver,
         family=guess.family,
         slack=_slack(conditions, guess, proven),
         lam=guess.lam,
@@ -55,30 +58,33 @@ def prove_equilibrium(
     )
 
 
-def monotonicity(conditions: Everywhere, guess: Multipliers) -> LowerBound:
+def monotonicity(
+    conditions: Everywhere, gam: np.ndarray, source: str, claimed: bool = True
+) -> LowerBound:
     """A large μ > 0 for which 2Γ − ΓW − WᵀΓ ⪰ 2μΓ is proven: (3)."""
 
     def scaled(each: Conditions) -> np.ndarray:
-        root = 1.0 / np.sqrt(each.of.spread(guess.gam))
-        return root[:, None] * each.well_posed(guess.gam).mid * root[None, :]
+        root = 1.0 / np.sqrt(each.of.spread(gam))
+        return root[:, None] * each.well_posed(gam).mid * root[None, :]
 
     estimate = conditions.smallest_eigenvalue(scaled) / 2.0
     if np.isnan(estimate):
-        raise InconclusiveError(f"(3) overflows with Γ of {guess.family}")
+        raise InconclusiveError(f"(3) overflows with Γ of {source}")
     if estimate > 0.0:
         for share in (0.999, 0.9, 0.5, 0.1, 0.01):
             mu = share * estimate
-            if conditions.definite(lambda each, mu=mu: each.well_posed(guess.gam, mu)):
+            if conditions.definite(lambda each, mu=mu: each.well_posed(gam, mu)):
                 return LowerBound(mu)
-    _refute(conditions, lambda each: each.well_posed(guess.gam), "(3)", f"Γ of {guess.family}")
+    of = f"Γ of {source}"
+    _refute(conditions, lambda each: each.well_posed(gam), "(3)", of, claimed)
     raise InconclusiveError(
-        f"(3) is neither proven nor refuted with Γ of {guess.family}: margin about {estimate:.3g}"
+        f"(3) is neither proven nor refuted with {of}: margin about {estimate:.3g}"
     )
 
 
 def _smallest_lipschitz(conditions: Everywhere, guess: Multipliers, lip: float | None) -> float:
     """The smallest L of the ladder for which (10) is proven."""
-    of = f"Λ of {guess.family}"
+    of = f"Λ of {guess.source}"
 
     def matrix(value: float) -> Matrix:
         return lambda each: each.lipschitz(guess.lam, value)
@@ -89,7 +95,7 @@ def _smallest_lipschitz(conditions: Everywhere, guess: Multipliers, lip: float |
     if lip is not None:
         if holds(lip):
             return lip
-        _refute(conditions, matrix(lip), f"(10) with L = {lip!r}", of)
+        _refute(conditions, matrix(lip), f"(10) with L = {lip!r}", of, guess.solver is None)
         raise InconclusiveError(f"(10) with L = {lip!r} is neither proven nor refuted")
     candidates = [guess.lip * (1.0 + delta) for delta in LADDER]
     candidates = [float(candidate) for candidate in candidates if candidate < np.inf]
@@ -99,7 +105,8 @@ def _smallest_lipschitz(conditions: Everywhere, guess: Multipliers, lip: float |
         low, high = (low, middle) if holds(candidates[middle]) else (middle + 1, high)
     if low < len(candidates) and holds(candidates[low]):
         return _refined(candidates, low, holds)
-    _refute(conditions, matrix(candidates[-1]), f"(10) with any L up to {candidates[-1]:.4g}", of)
+    what = f"(10) with any L up to {candidates[-1]:.4g}"
+    _refute(conditions, matrix(candidates[-1]), what, of, guess.solver is None)
     raise InconclusiveError(f"(10) is neither proven nor refuted with {of}")
 
 
@@ -125,9 +132,13 @@ def _slack(conditions: Everywhere, guess: Multipliers, lip: float) -> LowerBound
     return LowerBound(0.0)
 
 
-def _refute(conditions: Everywhere, matrix: Matrix, what: str, multiplier: str) -> None:
+def _refute(
+    conditions: Everywhere, matrix: Matrix, what: str, multiplier: str, claimed: bool
+) -> None:
+    """Raises an error if the condition is false for these multipliers."""
     found = conditions.negative(matrix)
-    if found is not None:
-        raise RejectedError(
-            f"{what} does not hold with the {multiplier}: xᵀMx ≤ {found:.6g} for a unit vector x"
-        )
+    if found is None:
+        return
+    message = f"{what} does not hold with the {multiplier}: xᵀMx ≤ {found:.6g} for a unit vector x"
+    # a family claims its multipliers; that a solver found bad ones says nothing about the block
+    raise (RejectedError if claimed else InconclusiveError)(message)
