@@ -39,6 +39,7 @@ COMMANDS = (
     "train",
     "finetune",
     "check_lmi",
+    "lipschitz",
     "certify",
     "verify",
     "inspect",

@@ -15,12 +15,12 @@ from certlip.blocks import Network
 from certlip.certify.enclosure import Encloser
 from certlip.certify.enclosure.network import ROWS
 from certlip.certify.eps import Eps
-from certlip.certify.pairs import pair_bounds
 from certlip.certify.status import Status
 from certlip.errors import InputError
 from certlip.linalg.rigorous.bounds import SQRT2
 from certlip.linalg.rigorous.rounding import down, up
 from certlip.lmi import NetworkProof
+from certlip.lmi.pairs import pair_bounds
 
 #: Relative room left in a radius for the checker's own order of rounding.
 ROOM = 2.0**-40
@@ -81,7 +81,7 @@ def certify(
             f"labels from {label.min()} to {label.max()}: the model has {network.classes} classes"
         )
     encloser = Encloser(network, proof, device=device)
-    bounds = pair_bounds(network, proof)
+    bounds = pair_bounds(network, proof.lip, proof.before_last())
     parts: list[Radii] = []
     for start in range(0, n, ROWS):
         rows = slice(start, min(start + ROWS, n))

@@ -12,9 +12,9 @@ from certlip.errors import CertlipError, InconclusiveError, InputError, Rejected
 from certlip.linalg.rigorous import UpperBound, require_ieee
 from certlip.linalg.rigorous.bounds import product
 from certlip.lmi.everywhere import Everywhere
+from certlip.lmi.inequality import monotonicity
 from certlip.lmi.proof import EquilibriumProof
 from certlip.lmi.rules import apply_rule
-from certlip.lmi.rules.equilibrium import monotonicity
 from certlip.lmi.search import Search
 
 CONDITIONS = ("3", "4", "10")

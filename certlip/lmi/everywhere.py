@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -20,10 +20,11 @@ Matrix = Callable[[Conditions], Ball]
 
 
 class Everywhere:
-    """The conditions of one block."""
+    """The conditions of one block, or of all these forms."""
 
-    def __init__(self, block: Equilibrium | ConvEquilibrium) -> None:
-        self.forms = forms_of(block)
+    def __init__(self, of: Equilibrium | ConvEquilibrium | Iterable[Forms]) -> None:
+        implicit = isinstance(of, Equilibrium | ConvEquilibrium)
+        self.forms = forms_of(of) if implicit else of
 
     def __iter__(self) -> Iterator[Conditions]:
         return map(Conditions, self.forms)
@@ -48,6 +49,10 @@ class Everywhere:
     def output_norm(self, gam: np.ndarray) -> UpperBound:
         """‖GΓ^{−1/2}‖₂, rounded up."""
         return largest_norm(of.G * _inverse_root(of.spread(gam))[None, :] for of in self.forms)
+
+    def input_norm(self, gam: np.ndarray) -> UpperBound:
+        """‖Γ^{1/2}U‖₂, rounded up."""
+        return largest_norm(_root(of.spread(gam))[:, None] * of.U for of in self.forms)
 
     def state_norm(self, gam: np.ndarray) -> UpperBound:
         """‖Γ^{1/2}WΓ^{−1/2}‖₂, rounded up."""

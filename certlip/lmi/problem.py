@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from certlip.blocks import ConvEquilibrium, Equilibrium
 from certlip.errors import InputError
 from certlip.linalg.structure import structure_on
+from certlip.lmi.forms import Forms
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,18 @@ class Problem:
 
         W, U, G = (blocks(array) for array in (block.W, block.U, block.G))
         return cls(W, reduced(U), G[None])
+
+    @classmethod
+    def of_forms(
+        cls, forms: Forms, rows: np.ndarray | None = None, device: str | torch.device = "cpu"
+    ) -> Problem:
+        """The problem of dense matrices known up to a radius, at their midpoints; with `rows` (B, q), one
+        problem for each combination rows[b]·y of the outputs."""
+        W, U, G = (torch.from_numpy(ball.mid).to(device) for ball in (forms.W, forms.U, forms.G))
+        if rows is None:
+            return cls(W[None], reduced(U)[None], G[None, None])
+        combined = torch.from_numpy(rows).to(device) @ G
+        return cls(W[None], reduced(U)[None], combined[:, None, None, :])
 
     @classmethod
     def of_rows(

@@ -63,6 +63,36 @@ def certify_table(document: Document) -> Table:
     return table
 
 
+def ladder_table(document: Document) -> Table:
+    """Return the rungs of a `certlip/lipschitz/1` document and the bounds that each proved.
+
+    Raises:
+        InputError: a field is missing.
+    """
+    title = f"{field(document, 'model.path')}: proven Lipschitz bounds, raw inputs to logits"
+    table = _table(title, ("rung",), ("L ≤", "of the norms", "s"))
+    norms = field(document, "spectral_product")
+    for rung in field(document, "rungs"):
+        bound = field(rung, "lipschitz_upper")
+        share = NONE
+        if bound is not None and norms is not None and float(norms) > 0.0:
+            share = f"{float(bound) / float(norms):.1%}"
+        seconds = f"{float(field(rung, 'seconds')):.2f}"
+        _add(table, [field(rung, "name"), upper(bound), share, seconds])
+    table.add_section()
+    best = field(document, "lipschitz_upper")
+    _add(table, ["network", upper(best), "", ""], style="bold" if best is not None else "yellow")
+    pairs = document.get("pairs_upper")
+    if pairs:
+        bounds = [float(v) for a, row in enumerate(pairs) for b, v in enumerate(row) if a != b]
+        if bounds:
+            _add(table, ["f_a − f_b, largest", upper(repr(max(bounds))), "", ""])
+            _add(table, ["f_a − f_b, smallest", upper(repr(min(bounds))), "", ""])
+    if best is not None:
+        _add(table, ["√2·L for comparison", measured(2.0**0.5 * float(best), 6), "", ""])
+    return table
+
+
 def proof_table(rows: Iterable[Sample]) -> Table:
     """Return the rows of `check-lmi`, one proof attempt each.
 

@@ -11,10 +11,14 @@ from certify_nets import NETWORKS, affine, exact, exact_output, lben_block, norm
 from certlip.blocks import Network
 from certlip.certify import Status, certify, parse_eps, sample_rows
 from certlip.certify.enclosure import network as enclosure_module
-from certlip.certify.pairs import pair_bounds
 from certlip.errors import InputError
 from certlip.lmi import prove
+from certlip.lmi.pairs import pair_bounds
 from certlip.solvers import Evaluator
+
+
+def pairs_of(network, proof):
+    return pair_bounds(network, proof.lip, proof.before_last())
 
 
 def radii_of(network, x, label, **options):
@@ -42,7 +46,7 @@ def test_radius_is_strictly_below_the_exact_quotient(name):
     network = NETWORKS[name](2)
     proof = prove(network)
     x, label = samples(network, 4)
-    result, bounds = certify(network, proof, x, label), exact(pair_bounds(network, proof))
+    result, bounds = certify(network, proof, x, label), exact(pairs_of(network, proof))
     for row, a, radius in zip(x, label, result.radius_lower, strict=True):
         y = exact_output(network, row)
         quotient = min((y[a] - y[j]) / bounds[a, j] for j in range(3) if j != a)
@@ -53,7 +57,7 @@ def test_radius_is_strictly_below_the_exact_quotient(name):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_pair_bounds_are_at_least_the_steepest_difference(name):
     network = NETWORKS[name](1)
-    bounds = pair_bounds(network, prove(network))
+    bounds = pairs_of(network, prove(network))
     x = torch.randn(200, 4, generator=torch.Generator().manual_seed(0)).double()
     for a in range(3):
         for b in {0, 1, 2} - {a}:
@@ -65,13 +69,13 @@ def test_pair_bounds_are_at_least_the_steepest_difference(name):
 
 def test_pair_bounds_count_the_normalization_and_root_two():
     eye = np.eye(3)
-    plain = pair_bounds(Network([affine(eye)]), prove(Network([affine(eye)])))
+    plain = pairs_of(Network([affine(eye)]), prove(Network([affine(eye)])))
     scaled = Network([normalize(3, std=0.25), affine(eye)])
     assert plain[0, 1] == pytest.approx(np.sqrt(2), rel=1e-12)
-    assert pair_bounds(scaled, prove(scaled))[0, 1] == pytest.approx(4 * np.sqrt(2), rel=1e-12)
+    assert pairs_of(scaled, prove(scaled))[0, 1] == pytest.approx(4 * np.sqrt(2), rel=1e-12)
     general = Network([lben_block(0)])
     proof = prove(general)
-    assert pair_bounds(general, proof)[0, 1] >= np.sqrt(2) * proof.lip.value
+    assert pairs_of(general, proof)[0, 1] >= np.sqrt(2) * proof.lip.value
 
 
 @pytest.mark.parametrize("name", ["lben", "mondeq"])
@@ -87,7 +91,7 @@ def test_stopping_early_costs_radius_and_never_adds_any(monkeypatch, name, tol):
     assert (early.radius_lower <= full.radius_lower * (1 + 1e-9)).all()
     assert early.radius_lower.sum() < full.radius_lower.sum()
     assert early.residual.max() > 1e-4
-    bounds = exact(pair_bounds(network, proof))
+    bounds = exact(pairs_of(network, proof))
     for i in range(3):
         y, a = exact_output(network, x[i]), label[i]
         quotient = min((y[a] - y[j]) / bounds[a, j] for j in range(3) if j != a)

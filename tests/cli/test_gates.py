@@ -88,7 +88,7 @@ def test_a_broken_certificate_exits_with_5(certlip, story, tmp_path, monkeypatch
     """A planted bug (√2 missing and L halved) is caught by the falsifier and wins over all."""
     from certlip.certify import radii
 
-    def too_small(network, proof):
+    def too_small(network, lip, before_last):
         return np.full((network.classes, network.classes), 0.3)
 
     monkeypatch.setattr(radii, "pair_bounds", too_small)

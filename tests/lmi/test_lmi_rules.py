@@ -11,7 +11,9 @@ from certlip.blocks import Activation, Affine, Network, Normalize, Origin, Resid
 from certlip.blocks.activations import LeakyReLU, ReLU
 from certlip.errors import InconclusiveError, InputError, RejectedError, UnsupportedError
 from certlip.lmi import prove
+from certlip.lmi.rules.equilibrium import prove_equilibrium
 from certlip.lmi.rules.residual import prove_residual
+from certlip.lmi.search import Search
 
 SCALES = (1e-3, 0.3, 1.0, 30.0)
 
@@ -119,7 +121,6 @@ def test_multipliers_of_the_wrong_size_or_sign_are_refused(psi):
 @pytest.mark.parametrize(
     ("origin", "error", "match"),
     [
-        (None, InconclusiveError, "unknown origin"),
         (("other",), InputError, "expected one of lben, mondeq"),
         (("mondeq",), InputError, "does not store 'm'"),
         (("lben", {"lip": 1.0}), InputError, "does not store 'psi'"),
@@ -132,7 +133,16 @@ def test_multipliers_of_the_wrong_size_or_sign_are_refused(psi):
 )
 def test_an_origin_that_says_too_little_is_refused(origin, error, match):
     with pytest.raises(error, match=match):
-        proven(block_of(np.zeros((2, 2)), np.eye(2), np.eye(2), origin=origin and Origin(*origin)))
+        proven(block_of(np.zeros((2, 2)), np.eye(2), np.eye(2), origin=Origin(*origin)))
+
+
+def test_a_block_of_unknown_origin_has_no_formula_but_the_solver_finds_multipliers():
+    block = block_of(np.zeros((2, 2)), np.eye(2), np.eye(2))
+    with pytest.raises(InconclusiveError, match="unknown origin"):
+        prove_equilibrium(block, search=Search("analytic"))
+    proof = prove_equilibrium(block)
+    assert proof.method == "structured"
+    assert 1.0 <= proof.lip.value <= 1.0 + 1e-5
 
 
 @pytest.mark.parametrize("claim", [1.0, 0.4, 3.0])

@@ -53,12 +53,14 @@ def follow(
         deadline: On `time.monotonic`; the best points so far are returned then.
         progress: Called after each step with its number, last variables and gaps.
     """
-    rows = torch.arange(len(x), device=x.device)
     final, gaps = x.clone(), torch.full_like(x[:, -1], torch.inf)
-    done = torch.zeros_like(rows, dtype=torch.bool)
+    done = torch.zeros(len(x), dtype=torch.bool, device=x.device)
     phi, kept = barrier.value(x)
+    rows = phi.isfinite().nonzero()[:, 0]  # what is outside of the domain stays where it is
+    x, phi, barrier, kept = x[rows], phi[rows], barrier.select(rows), kept[rows]
+    last = final[:, -1].clone()
     t: Tensor | None = None
-    tight = torch.zeros_like(done)
+    tight = torch.zeros_like(rows, dtype=torch.bool)
     iteration, timed_out = 0, False
     while len(rows) and iteration < MOST:
         if deadline is not None and time.monotonic() > deadline:
@@ -69,17 +71,18 @@ def follow(
         e[:, -1] = 1.0
         solved = torch.stack([symmetric_solve(H, g), symmetric_solve(H, e)])
         if t is None:
-            t = _first(barrier, x, g, e, solved)
+            t = _first(barrier, x, e, solved)
         delta = _decrement(t, g, e, solved)
         # from a centred point a long step; Newton's direction for the new t comes from the same solves
         near = delta < CENTRED
         gap = torch.where(near, _gap(barrier.nu, delta, t), torch.inf)
-        better = gap < gaps[rows]
+        good = near & enough(x[:, -1], gap)
+        better = good | (gap < gaps[rows])
         gaps[rows] = torch.where(better, gap, gaps[rows])
         final[rows] = torch.where(better[:, None], x, final[rows])
-        over = (near & enough(x[:, -1], gap)) | tight
+        over = good | tight
         if bool(over.any()):
-            done[rows[over]] = ~tight[over] | enough(x[over, -1], gaps[rows[over]])
+            done[rows[over]] = good[over]
             stay = ~over
             rows, x, phi, t, near = rows[stay], x[stay], phi[stay], t[stay], near[stay]
             barrier, kept, solved, g = barrier.select(stay), kept[stay], solved[:, stay], g[stay]
@@ -87,16 +90,14 @@ def follow(
             if not len(rows):
                 break
         newton = -(solved[0] + t[:, None] * solved[1])
-        if bool(near.all()):
-            tangent = -t[:, None] * solved[1]
-            x, phi, kept, t, moved = _ahead(barrier, x, newton, tangent, t)
-        else:
-            slope = ((g + t[:, None] * e) * newton).sum(dim=1)
-            x, phi, kept, moved = _searched(barrier, x, phi, newton, slope, t)
+        slope = ((g + t[:, None] * e) * newton).sum(dim=1)
+        ahead = -t[:, None] * solved[1]
+        x, phi, kept, t, moved = _moved(barrier, x, phi, newton, slope, ahead, t, near)
         tight = ~moved
         iteration += 1
         if progress is not None:
-            progress(iteration, x[:, -1], gaps)
+            last[rows] = x[:, -1]
+            progress(iteration, last, gaps)
     # points of the domain all, the last ones may be below the best centred ones
     if len(rows):
         lower = x[:, -1] < final[rows, -1]
@@ -104,10 +105,9 @@ def follow(
     return Path(final, gaps, done, iteration, timed_out)
 
 
-def _first(barrier: Barrier, x: Tensor, g: Tensor, e: Tensor, solved: Tensor) -> Tensor:
+def _first(barrier: Barrier, x: Tensor, e: Tensor, solved: Tensor) -> Tensor:
     """The t for which x is nearest to the centre, and at least one that promises something."""
     t = -(e * solved[0]).sum(dim=1) / (e * solved[1]).sum(dim=1)
-    del g
     scale = x[:, -1].abs().clamp(min=1e-300)
     return torch.maximum(t.nan_to_num(0.0), 0.1 * barrier.nu / scale)
 
@@ -123,35 +123,35 @@ def _gap(nu: float, delta: Tensor, t: Tensor) -> Tensor:
     return (nu + (delta + nu**0.5) * delta / (1.0 - delta).clamp(min=1e-3)) / t
 
 
-def _searched(barrier: Barrier, x: Tensor, phi: Tensor, step: Tensor, slope: Tensor, t: Tensor):
-    """The points that a backtracking search reaches, with φ and what is kept of them, and whether they
-    are new."""
-    alpha = torch.ones_like(phi)
-    while True:
-        trial = x + alpha[:, None] * step
-        value, kept = barrier.value(trial)
-        change = (value - phi) + t * alpha * step[:, -1]
-        accepted = change <= SUFFICIENT * alpha * slope + 1e-12 * phi.abs()
-        if bool(accepted.all()):
-            return trial, value, kept, torch.ones_like(accepted)
-        alpha = torch.where(accepted, alpha, 0.5 * alpha)
-        if bool((alpha < SHORTEST).any()):
-            stuck = alpha < SHORTEST
-            alpha = torch.where(stuck, 0.0, alpha)
-            trial = x + alpha[:, None] * step
-            value, kept = barrier.value(trial)
-            return trial, value, kept, ~stuck
+def _moved(
+    barrier: Barrier,
+    x: Tensor,
+    phi: Tensor,
+    newton: Tensor,
+    slope: Tensor,
+    ahead: Tensor,
+    t: Tensor,
+    near: Tensor,
+):
+    """The next points with φ, what is kept of them, and t; and whether they are new.
 
-
-def _ahead(barrier: Barrier, x: Tensor, newton: Tensor, tangent: Tensor, t: Tensor):
-    """Centred points moved along the path, which is nearly straight as a function of 1/t."""
-    reach = torch.full_like(t, 1.0 - 1.0 / STRIDE)
+    Points that are not `near` the centre take as much of Newton's step as decreases tρ + φ. The others
+    take all of it, and go along the path to a larger t as far as the domain allows: as a function of
+    1/t the path is nearly straight.
+    """
+    share = torch.where(near, 1.0 - 1.0 / STRIDE, torch.ones_like(t))
     while True:
-        trial = x + newton + reach[:, None] * tangent
+        step = torch.where(near[:, None], newton + share[:, None] * ahead, share[:, None] * newton)
+        trial = x + step
         value, kept = barrier.value(trial)
-        out = ~value.isfinite()
-        if not bool(out.any()):
-            return trial, value, kept, t / (1.0 - reach), torch.ones_like(out)
-        reach = torch.where(out, 0.7 * reach, reach)
-        if bool((reach < SHORTEST).any()):
-            return x, *barrier.value(x), t, reach >= SHORTEST
+        change = (value - phi) + t * step[:, -1]
+        decreased = change <= SUFFICIENT * share * slope + 1e-12 * phi.abs()
+        accepted = torch.where(near, value.isfinite(), decreased)
+        stuck = ~accepted & (share < SHORTEST)
+        if bool((accepted | stuck).all()):
+            if bool(stuck.any()):
+                trial = torch.where(stuck[:, None], x, trial)
+                value, kept = barrier.value(trial)
+            grown = torch.where(near & ~stuck, t / (1.0 - share), t)
+            return trial, value, kept, grown, ~stuck
+        share = torch.where(accepted | stuck, share, torch.where(near, 0.7, 0.5) * share)

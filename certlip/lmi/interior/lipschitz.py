@@ -22,7 +22,7 @@ from torch import Tensor
 from certlip.lmi.interior.barrier import Barrier, inside, inverse_of, log_det
 from certlip.lmi.problem import Problem
 
-#: Multipliers may grow by this factor over where they start, so that the centre of an unbounded set exists.
+#: Multipliers may grow to this times the largest at the start, so that the centre of an unbounded set exists.
 ROOM = 1e8
 
 

@@ -39,7 +39,21 @@ def monotone_start(problem: Problem, deadline: float | None = None) -> Tensor | 
 
 
 def lipschitz_start(problem: Problem, gam: Tensor) -> Tensor | None:
-    """The points (λ̃, ρ), (B, n + 1), for multiples of Γ (n,); None if Γ does not satisfy (3)."""
+    """The points (λ̃, ρ), (B, n + 1), for multiples of Γ (n,); None if Γ ≻ 0 does not satisfy (3)."""
+    reached = reaches(problem, gam)
+    if reached is None:
+        return None
+    a, b = reached
+    s = 2.0 * a
+    rho = WIDER * 4.0 * a * b
+    return torch.cat([s[:, None] * gam, rho[:, None]], dim=1)
+
+
+def reaches(problem: Problem, gam: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Upper bounds of a and b for Γ (n,), as far as floating point can tell, (B,) and (1,); None if Γ is not
+    positive or does not satisfy (3)."""
+    if not bool((gam > 0.0).all()):
+        return None
     eye = torch.eye(problem.n, dtype=problem.W.dtype, device=problem.W.device)
     half = gam[:, None] * (eye - problem.W)
     C, info = torch.linalg.cholesky_ex(half + half.mH)
@@ -52,8 +66,4 @@ def lipschitz_start(problem: Problem, gam: Tensor) -> Tensor | None:
         # the Frobenius norm is a bound, and the better of two good ones where A is thin
         return (norm.abs() ** 2).sum(dim=(-2, -1)).amax(dim=-1)
 
-    a = reach(problem.G.mH.contiguous())  # (B,)
-    b = reach(gam[:, None] * problem.U)
-    s = 2.0 * a
-    rho = WIDER * 4.0 * a * b
-    return torch.cat([s[:, None] * gam, rho[:, None]], dim=1)
+    return reach(problem.G.mH.contiguous()), reach(gam[:, None] * problem.U)[None]

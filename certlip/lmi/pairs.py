@@ -1,4 +1,4 @@
-"""Proven Lipschitz bounds of the differences of two logits, L̄_ab ≥ Lip(f_a − f_b)."""
+"""Proven Lipschitz bounds of the differences of two logits, L̄_ab ≥ Lip(f_a − f_b), without an LMI."""
 
 from __future__ import annotations
 
@@ -8,24 +8,28 @@ from certlip.blocks import Affine, Network
 from certlip.linalg.rigorous import UpperBound
 from certlip.linalg.rigorous.ball import Ball
 from certlip.linalg.rigorous.bounds import SQRT2
-from certlip.lmi import NetworkProof
 
 
-def pair_bounds(network: Network, proof: NetworkProof) -> np.ndarray:
+def pair_bounds(network: Network, lip: UpperBound, before_last: UpperBound) -> np.ndarray:
     """L̄ (classes, classes): √2·L in general, L_prev·‖w_a − w_b‖ where the last block is affine.
 
     The diagonal is not used.
+
+    Args:
+        network: With one logit per class.
+        lip: L of the whole network.
+        before_last: L_prev of all blocks but the last.
     """
     classes = network.classes
-    general = (SQRT2 * proof.lip).value
+    general = (SQRT2 * lip).value
     bounds = np.full((classes, classes), general)
     last = network.blocks[-1]
     if isinstance(last, Affine):
-        before = proof.before_last()
         for a in range(classes):
             W = last.W.numpy()
             rows = (Ball(W[a : a + 1]) - Ball(W)).norm_upper()
             for b in range(classes):
                 if a != b:
-                    bounds[a, b] = min(general, (before * UpperBound(float(rows[b]))).value)
+                    pair = before_last * UpperBound(float(rows[b]))
+                    bounds[a, b] = min(general, pair.value)
     return bounds

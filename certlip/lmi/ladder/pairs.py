@@ -1,0 +1,67 @@
+"""Bounds of the differences of two logits, by an LMI for each pair of classes.
+
+For the margin y_a − y_b the output map of (10) is the one row G_a − G_b; all pairs are solved at once, as
+many as memory takes. What lies before the last run of dense blocks counts with its best bound.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+
+from certlip.blocks import Network
+from certlip.errors import CertlipError
+from certlip.linalg.rigorous import UpperBound
+from certlip.lmi.ladder.base import Best, Budget
+from certlip.lmi.ladder.jointly import Run, combined, ill_posed, proven, runs, solver
+from certlip.lmi.pairs import pair_bounds
+from certlip.lmi.problem import Problem
+from certlip.lmi.whole import whole
+
+ARRAYS = 16  # of order n that one problem of a batch holds
+PAIR_TOL = 1e-5  # relative gap of a pair's bound
+LARGEST_BATCH = 4 * 2.0**30  # bytes: larger batches are no faster
+
+
+def best_pairs(network: Network, best: Best, budget: Budget) -> tuple[np.ndarray | None, str]:
+    """L̄ (classes, classes), symmetric with a zero diagonal, and why not every LMI was solved, if so;
+    None where the network has no proven bound."""
+    m = len(network.blocks)
+    lip, before = best.of(0, m), best.of(0, m - 1)
+    if lip is None:
+        return None, "the network has no proven bound"
+    bounds = pair_bounds(network, lip, lip if before is None else before)
+    np.fill_diagonal(bounds, 0.0)
+    run = next((run for run in runs(network) if run.stop == m), None)
+    if run is None:
+        return bounds, "the last blocks are not dense"
+    first = best.of(0, run.start)
+    reason = run.too_large(budget) or ill_posed(network, run, best)
+    if reason is None and first is not None:
+        reason = _solve(run, first, bounds, budget)
+    return bounds, reason or ""
+
+
+def _solve(run: Run, first: UpperBound, bounds: np.ndarray, budget: Budget) -> str | None:
+    """Lowers the bounds by an LMI for each pair, in batches; says why it stopped early."""
+    forms = whole(run.blocks)
+    pairs = list(combinations(range(len(bounds)), 2))
+    room = min(budget.memory, LARGEST_BATCH)
+    size = int(max(1, room // (ARRAYS * 8.0 * forms.n**2)))
+    for at in range(0, len(pairs), size):
+        if budget.over():
+            return f"no time left after {at} of {len(pairs)} pairs"
+        batch = pairs[at : at + size]
+        budget.say(f"LMIs of pairs {at + 1} to {at + len(batch)} of {len(pairs)}")
+        rows = np.zeros((len(batch), len(bounds)))
+        for row, (a, b) in zip(rows, batch, strict=True):
+            row[a], row[b] = 1.0, -1.0
+        found = solver(budget, PAIR_TOL).minimise(Problem.of_forms(forms, rows, budget.device))
+        for row, (a, b), candidate in zip(rows, batch, found, strict=True):
+            try:
+                lip = first * proven(combined(forms, row[None]), candidate)
+            except (CertlipError, ValueError):
+                continue  # the pair keeps the bound that it has
+            bounds[a, b] = bounds[b, a] = min(bounds[a, b], lip.value)
+    return None
