@@ -16,6 +16,7 @@ from certlip.blocks.files import save as save
 from certlip.blocks.group_sort import GroupSort as GroupSort
 from certlip.blocks.network import Network as Network
 from certlip.blocks.normalize import Normalize as Normalize
+from certlip.blocks.padded_equilibrium import PaddedEquilibrium as PaddedEquilibrium
 from certlip.blocks.pooling import Pooling as Pooling
 from certlip.blocks.residual import Residual as Residual
 from certlip.blocks.resize import Resize as Resize

@@ -22,6 +22,7 @@ from certlip.blocks.convolution import Convolution
 from certlip.blocks.equilibrium import Equilibrium
 from certlip.blocks.group_sort import GroupSort
 from certlip.blocks.normalize import Normalize
+from certlip.blocks.padded_equilibrium import PaddedEquilibrium
 from certlip.blocks.pooling import Pooling
 from certlip.blocks.residual import Residual
 from certlip.blocks.resize import Resize
@@ -41,6 +42,8 @@ def dense_form(block: Block) -> list[Block]:
     """
     if isinstance(block, GroupSort):
         raise UnsupportedError("group-sort block: sorting is not elementwise and has no dense form")
+    if isinstance(block, PaddedEquilibrium):
+        raise UnsupportedError(f"{block.kind} block: W is a formula, a dense one would be rounded")
     form = _FORMS.get(type(block))
     if form is None:
         return [block]

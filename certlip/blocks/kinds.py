@@ -11,13 +11,14 @@ from certlip.blocks.convolution import Convolution
 from certlip.blocks.equilibrium import Equilibrium
 from certlip.blocks.group_sort import GroupSort
 from certlip.blocks.normalize import Normalize
+from certlip.blocks.padded_equilibrium import PaddedEquilibrium
 from certlip.blocks.pooling import Pooling
 from certlip.blocks.residual import Residual
 from certlip.blocks.resize import Resize
 from certlip.blocks.window import Window
 
 _DENSE = (Normalize, Affine, Activation, Residual, Equilibrium)
-_IMAGE = (Convolution, ConvResidual, ConvEquilibrium, Pooling, Window)
+_IMAGE = (Convolution, ConvResidual, ConvEquilibrium, PaddedEquilibrium, Pooling, Window)
 _PLUMBING = (Resize, GroupSort)
 
 KINDS: dict[str, type[Block]] = {block.kind: block for block in (*_DENSE, *_IMAGE, *_PLUMBING)}

@@ -8,9 +8,17 @@ from pathlib import Path
 
 from certlip.blocks import Network
 from certlip.errors import InputError
+from certlip.interop.lben_2021 import read_lben_2021
+from certlip.interop.lipsdp import read_lipsdp
+from certlip.interop.mondeq_2020 import read_mondeq_2020
 from certlip.interop.semimondeq import read_semimondeq
 
-READERS: dict[str, Callable[[Path, dict[str, float]], Network]] = {"semimondeq": read_semimondeq}
+READERS: dict[str, Callable[[Path, dict[str, float]], Network]] = {
+    "semimondeq": read_semimondeq,
+    "lipsdp": read_lipsdp,
+    "lben-2021": read_lben_2021,
+    "mondeq-2020": read_mondeq_2020,
+}
 
 
 def convert(source: str | Path, format_name: str, values: dict[str, float]) -> Network:

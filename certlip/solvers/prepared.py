@@ -21,6 +21,7 @@ from certlip.blocks import (
     GroupSort,
     Normalize,
     Origin,
+    PaddedEquilibrium,
     Pooling,
     Residual,
     Resize,
@@ -34,6 +35,7 @@ from certlip.solvers.base import EquilibriumSolver, Solution
 from certlip.solvers.chain import Chain, chain_of
 from certlip.solvers.choose import solver_for
 from certlip.solvers.implicit import equilibrium
+from certlip.solvers.padded_equilibrium import PaddedSolver, operators_of
 
 Function = Callable[[Tensor], Tensor]
 
@@ -46,11 +48,11 @@ class _Parts(NamedTuple):
 
 
 class Implicit:
-    """An equilibrium block, dense or on a torus: y = Gz + b_y, z = σ(Wz + Ux + b_z)."""
+    """An equilibrium block, dense or on images: y = Gz + b_y, z = σ(Wz + Ux + b_z)."""
 
     def __init__(
         self,
-        block: Equilibrium | ConvEquilibrium,
+        block: Equilibrium | ConvEquilibrium | PaddedEquilibrium,
         dtype: torch.dtype,
         device: str | torch.device,
         *,
@@ -61,6 +63,13 @@ class Implicit:
         def moved(array: Tensor) -> Tensor:
             return array.to(device=device, dtype=dtype)
 
+        self.strict = strict
+        if isinstance(block, PaddedEquilibrium):
+            self.W, self.U, self.G = operators_of(block, moved)
+            self.b_z, self.b_y = moved(block.b_z).repeat_interleave(block.pixels), moved(block.b_y)
+            self.make_solver = partial(PaddedSolver, self.W, block.sigma, tol, compact=compact)
+            self.chain = None
+            return
         s = structure_on(block.torus if isinstance(block, ConvEquilibrium) else None)
         self.W, self.U, self.G = (s.map(moved(a)) for a in (block.W, block.U, block.G))
         self.b_z, self.b_y = s.spread(moved(block.b_z)), s.spread(moved(block.b_y))
@@ -76,7 +85,6 @@ class Implicit:
         )
         if self.chain is None:
             _ = self.solver
-        self.strict = strict
 
     @cached_property
     def solver(self) -> EquilibriumSolver:
@@ -118,7 +126,7 @@ def prepared(
     Raises:
         UnsupportedError: a kind that cannot be evaluated.
     """
-    if isinstance(block, Equilibrium | ConvEquilibrium):
+    if isinstance(block, Equilibrium | ConvEquilibrium | PaddedEquilibrium):
         return Implicit(block, dtype, device, tol=tol, strict=strict, compact=compact)
     if type(block) not in _EXPLICIT:
         raise UnsupportedError(f"{block.kind} blocks cannot be evaluated")

@@ -20,6 +20,7 @@ from certlip.blocks import (
     Network,
     Normalize,
     Origin,
+    PaddedEquilibrium,
     Pooling,
     Residual,
     Resize,
@@ -59,6 +60,10 @@ EXAMPLES: dict[str, Any] = {
     ),
     "conv-equilibrium": lambda: ConvEquilibrium(
         t(3, 3, 2, 2), t(3, 2, 1, 1), t(4, 3, 1, 2), t(3), t(4), pixels(MIXED, 4), 2, 2
+    ),
+    "padded-equilibrium": lambda: PaddedEquilibrium(
+        *(t(3, 3, 2).abs() + 1, t(3, 2, 3, 1), t(1, 3, 1, 1), t(3, 3, 3, 1), t(4, 18)),
+        *(t(3), t(4), 0.5, 1 / 3, pixels(MIXED, 6)),
     ),
     "pooling": lambda: Pooling(2, 4, 6, 2),
     "resize": lambda: Resize(5, 3),

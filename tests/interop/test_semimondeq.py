@@ -100,7 +100,7 @@ def test_whole_numbers_that_matlab_packed_are_read(tmp_path, dtype):
         ({"u": np.ones((2, 1))}, "u has shape"),
         ({"U": np.ones((4, 4))}, "U has shape"),
         ({"C": np.ones((2, 4))}, "G has shape"),
-        ({"c": np.ones((3, 1))}, "b_y has shape"),
+        ({"c": np.ones((3, 1))}, "c has shape"),
         ({"C": np.full((2, 3), np.nan)}, "expected finite"),
         ({"A": np.ones((3, 3), dtype=complex)}, "no real matrix 'A'"),
         ({"A": "text"}, "no real matrix 'A'"),

@@ -16,6 +16,7 @@ from certlip.blocks import (
     GroupSort,
     Network,
     Normalize,
+    PaddedEquilibrium,
     Pooling,
     Residual,
     Resize,
@@ -125,6 +126,33 @@ def conv_equilibrium_formula(block, x):
     return z @ G.T + b_y
 
 
+def padded_equilibrium_block(seed=0):
+    """Two channels on 3×4 pixels, (7) with kernels of different sizes."""
+    shapes = (2, 3, 4), (2, 1, 3, 1), (3, 2, 1, 3), (2, 2, 3, 3), (3, 24), (2,), (3,)
+    psi, *rest = (0.5 * a for a in arrays(*shapes, seed=seed))
+    return PaddedEquilibrium(psi.exp(), *rest, 0.75, 1.5, Sigma.of(activation("tanh"), 24))
+
+
+def padded_equilibrium_formula(block, x):
+    """W as a matrix: A and Ū on an image with room for all that they reach, frames of which are cut off."""
+    (H, W), psi = block.psi.shape[1:], block.psi.numpy().ravel()
+    U, A, B = (K.numpy() for K in (block.U, block.A, block.B))
+    G, n = block.G.numpy(), block.psi.numel()
+    inside = np.zeros((H + 4, W + 4), dtype=bool)
+    inside[2:-2, 2:-2] = True
+    states = np.tile(inside.ravel(), len(block.psi))
+    full_A = correlation_matrix(A, H + 4, W + 4, "zero")[:, states]
+    full_U = correlation_matrix(U, H + 4, W + 4, "zero")[states] / psi[:, None]
+    B, U = (correlation_matrix(K, H, W, "zero") for K in (B, U))
+    F = (G.T @ G + full_U @ full_U.T) / (2 * block.lip) + full_A.T @ full_A + B.T - B
+    W_z = np.eye(n) - psi[:, None] * (F + block.m * np.eye(n))
+    b_z = np.repeat(block.b_z.numpy(), block.pixels)
+    z = np.zeros((len(x), n))
+    for _ in range(3000):
+        z = z + 0.02 * (np.tanh(z @ W_z.T + x @ U.T + b_z) - z)
+    return z @ G.T + block.b_y.numpy()
+
+
 def pooling_formula(block, x):
     k, image = block.window, x.reshape(len(x), block.channels, block.height, block.width)
     shape = (len(x), block.channels, block.height // k, k, block.width // k, k)
@@ -170,6 +198,7 @@ ROWS = {
     ),
     "conv-residual": (conv_residual_block, conv_residual_formula),
     "conv-equilibrium": (conv_equilibrium_block, conv_equilibrium_formula),
+    "padded-equilibrium": (padded_equilibrium_block, padded_equilibrium_formula),
     "pooling": (lambda: Pooling(2, 4, 6, 2), pooling_formula),
     "resize": (lambda: Resize(5, 3), lambda _, x: x[:, :3]),
     "group-sort": (lambda: GroupSort(12, 2, 3), group_sort_formula),

@@ -20,6 +20,7 @@ from certlip.blocks import (
     GroupSort,
     Network,
     Normalize,
+    PaddedEquilibrium,
     Pooling,
     Residual,
     Resize,
@@ -37,6 +38,7 @@ from certlip.certify.enclosure.image import (
     resize,
     window,
 )
+from certlip.certify.enclosure.padded_equilibrium import PaddedEquilibriumEncloser
 from certlip.errors import InconclusiveError
 from certlip.linalg.rigorous import require_ieee
 from certlip.linalg.rigorous.rounding import up
@@ -67,6 +69,7 @@ PREPARED: dict[type[Block], Callable[..., Callable[..., Local]]] = {
     ConvResidual: ConvResidualEncloser,
     Equilibrium: EquilibriumEncloser,
     ConvEquilibrium: ConvEquilibriumEncloser,
+    PaddedEquilibrium: PaddedEquilibriumEncloser,
 }
 
 
@@ -135,7 +138,7 @@ class Encloser:
         return Enclosure(y[:n], error[:n], states, worst[:n])
 
     def _local(self, k: int, block: Block, x: np.ndarray) -> Local:
-        if not isinstance(block, Equilibrium | ConvEquilibrium):
+        if not isinstance(block, Equilibrium | ConvEquilibrium | PaddedEquilibrium):
             return self.local[k](x)
         # a row that overflowed (NaN too) would only keep the solver busy: any guess will do there
         sane = np.where((np.abs(x) < 1e100).all(axis=1, keepdims=True), x, 0.0)

@@ -16,7 +16,7 @@ from certlip.blocks import (
     Equilibrium,
     GroupSort,
     Normalize,
-    PaddedLBEN,
+    PaddedEquilibrium,
     Pooling,
     Residual,
     Resize,
@@ -35,7 +35,7 @@ from certlip.lmi.rules.explicit import (
     prove_resize,
     prove_window,
 )
-from certlip.lmi.rules.padded_lben import prove_padded_lben
+from certlip.lmi.rules.padded_equilibrium import prove_padded_equilibrium
 from certlip.lmi.rules.residual import prove_residual
 
 RULES: dict[type[Block], Callable[..., BlockProof]] = {
@@ -47,7 +47,7 @@ RULES: dict[type[Block], Callable[..., BlockProof]] = {
     Convolution: prove_convolution,
     ConvResidual: prove_residual,
     ConvEquilibrium: prove_equilibrium,
-    PaddedLBEN: prove_padded_lben,
+    PaddedEquilibrium: prove_padded_equilibrium,
     Pooling: prove_pooling,
     Resize: prove_resize,
     Window: prove_window,

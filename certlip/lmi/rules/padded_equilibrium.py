@@ -4,8 +4,8 @@ With Λ = tΨ⁻¹ and M = GᵀG/l + Ψ⁻¹ŪŪᵀΨ⁻¹/l + 2AᵀA + 2mI for 
 
     tM − GᵀG/L − t²Ψ⁻¹UUᵀΨ⁻¹/L ⪰ (t/L)(2L(AᵀA + mI) + (L/l − t)Ψ⁻¹ŪŪᵀΨ⁻¹ + (L/l − 1/t)GᵀG),
 
-since UUᵀ ⪯ ŪŪᵀ. For t = 1 and L ≥ l nothing is left to compute: it is at least 2mI, as printed in Revay et al. For
-smaller L the right side has the same taps at every pixel, up to Ψ, and q dense rows: an arrow (`linalg`).
+since UUᵀ ⪯ ŪŪᵀ. For t = 1 and L ≥ l nothing is left to compute: the bracket is at least 2L·mI ≻ 0. For
+smaller L it has the same taps at every pixel, up to Ψ, and q dense rows: an arrow (`linalg.rigorous`).
 M/t, the left side of (3) with Γ = Ψ⁻¹, is at least 2mI ⪰ 2μΓ for μ = m·min Ψ: always well-posed.
 """
 
@@ -17,7 +17,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from certlip.blocks import PaddedLBEN
+from certlip.blocks import PaddedEquilibrium
 from certlip.errors import InconclusiveError
 from certlip.linalg.rigorous import LowerBound, UpperBound, spectral_norm
 from certlip.linalg.rigorous.arrow import Arrow, is_arrow_positive_definite
@@ -33,7 +33,9 @@ from certlip.lmi.strips import Strips, gram_taps
 LADDER = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 
 
-def prove_padded_lben(block: PaddedLBEN, *, lip: float | None = None) -> EquilibriumProof:
+def prove_padded_equilibrium(
+    block: PaddedEquilibrium, *, lip: float | None = None
+) -> EquilibriumProof:
     """The smallest L that a multiple of Ψ⁻¹ proves, at most `block.lip`; or exactly `lip`.
 
     Raises:
@@ -46,8 +48,8 @@ def prove_padded_lben(block: PaddedLBEN, *, lip: float | None = None) -> Equilib
         guess = best_scale(block)
         condition = Condition(block)
         wanted = [guess.lip * (1.0 + d) for d in LADDER] if lip is None else [lip]
-        found = [L for L in wanted if L < block.lip]
-        proven = next((L for L in found if condition.holds(guess.scale, L)), block.lip)
+        smaller = (L for L in wanted if block.lip > L)
+        proven = next((L for L in smaller if condition.holds(guess.scale, L)), block.lip)
         if lip is not None and proven != lip:
             raise InconclusiveError(
                 f"(10) with L = {lip!r} is not proven by a multiple of Ψ⁻¹, which gives about "
@@ -71,7 +73,7 @@ def prove_padded_lben(block: PaddedLBEN, *, lip: float | None = None) -> Equilib
 class Condition:
     """The right side above, without its factor t/L."""
 
-    def __init__(self, block: PaddedLBEN) -> None:
+    def __init__(self, block: PaddedEquilibrium) -> None:
         psi = block.psi.numpy()
         n, H, W = psi.shape
         self.block = block
@@ -130,7 +132,7 @@ def _root(psi: np.ndarray) -> Ball:
     return Ball(root, up(U * root))
 
 
-def _state_norm(block: PaddedLBEN) -> UpperBound:
+def _state_norm(block: PaddedEquilibrium) -> UpperBound:
     """‖Γ^{1/2}WΓ^{−1/2}‖₂ ≤ max(1, ‖Σ‖) + 2 max Ψ ‖B‖ for W = I − Σ + skew in these coordinates, Σ ⪰ 0:
     ‖Σ‖ ≤ max Ψ (‖A‖² + m + ‖G‖²/(2l)) + ‖U‖²/(2l min Ψ)."""
     H, W = block.height, block.width

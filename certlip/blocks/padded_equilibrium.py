@@ -1,4 +1,4 @@
-"""An LBEN on images that end in zeros, by its parameters: its W would be a huge matrix, its parameters are not.
+"""An LBEN on images that end in zeros, by its parameters: W itself would be a huge matrix.
 
     W = I − Ψ(GᵀG/(2L) + Ψ⁻¹ŪŪᵀΨ⁻¹/(2L) + AᵀA + mI + Bᵀ − B),   m > 0,   L = lip > 0            (7)
     z = σ(Wz + Ux + b_z),   y = Gz + b_y
@@ -23,9 +23,9 @@ from certlip.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
-class PaddedLBEN(ImageBlock):
-    """Ψ = diag(psi), psi (n, H, W) > 0; kernels U (n, c, ·, ·), A (a, n, ·, ·), B (n, n, ·, ·) with odd sides;
-    G (q, n·H·W) dense; b_z (n) and σ per channel, b_y (q); scalars m and lip > 0."""
+class PaddedEquilibrium(ImageBlock):
+    """Ψ = diag(psi), psi (n, H, W) > 0; kernels U (n, c, ·, ·), A (a, n, ·, ·), B (n, n, ·, ·) with odd
+    sides; G (q, n·H·W) dense; b_z (n) and σ per channel, b_y (q); scalars m and lip > 0."""
 
     psi: Tensor
     U: Tensor
@@ -38,7 +38,7 @@ class PaddedLBEN(ImageBlock):
     lip: float
     sigma: Sigma
 
-    kind = "padded-lben"
+    kind = "padded-equilibrium"
     array_names = ("psi", "U", "A", "B", "G", "b_z", "b_y")
     plain_names = ("m", "lip")
     has_sigma = True

@@ -9,7 +9,7 @@ from torch import Tensor
 from certlip.linalg.operators.base import Operator
 
 
-class PaddedLBENOperator(Operator):
+class PaddedOperator(Operator):
     """W = I − ΨF,  F = GᵀG/(2L) + Ψ⁻¹ŪŪᵀΨ⁻¹/(2L) + AᵀA + mI + Bᵀ − B on flat images (batch, n·H·W).
 
     Args:
@@ -68,15 +68,17 @@ class PaddedLBENOperator(Operator):
         """(Bᵀ − B)z per row."""
         image = z.unflatten(1, self.psi.shape)
         same = tuple(k // 2 for k in self.B.shape[2:])
-        BBz = F.conv_transpose2d(image, self.B, padding=same) - F.conv2d(image, self.B, padding=same)
+        BBz = F.conv_transpose2d(image, self.B, padding=same) - F.conv2d(
+            image, self.B, padding=same
+        )
         return BBz.flatten(1)
 
     def blocks(self) -> Tensor:
-        raise ValueError("W of a padded LBEN is no direct sum of small blocks")
+        raise ValueError("W of a padded equilibrium is no direct sum of small blocks")
 
     def from_blocks(self, blocks: Tensor) -> Operator:
         del blocks
-        raise ValueError("W of a padded LBEN is no direct sum of small blocks")
+        raise ValueError("W of a padded equilibrium is no direct sum of small blocks")
 
-    def detach(self) -> PaddedLBENOperator:
+    def detach(self) -> PaddedOperator:
         return self

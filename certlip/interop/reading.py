@@ -1,0 +1,193 @@
+"""What readers of foreign files share: scalars that a file does not store, MATLAB files, state dicts.
+
+Whatever is read is a finite float64 tensor of a known shape, or the error names the file and the entry.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from certlip.blocks import Network, Normalize
+from certlip.blocks.base import Block
+from certlip.errors import InputError
+
+#: How the images of MNIST are normalised in all of these experiments.
+MNIST_SCALE = {"mean": 0.1307, "std": 0.3081}
+
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def check_scalars(
+    path: Path, format_name: str, values: Mapping[str, float], needed: Mapping[str, str]
+) -> None:
+    """Checks `--set`: the scalars that are needed are there and positive, and no others but mean and std.
+
+    Args:
+        needed: An example value of each scalar that the format does not store.
+
+    Raises:
+        InputError: a scalar that is unknown, missing or not a positive finite number.
+    """
+    known = [*needed, "mean", "std"]
+    for name in sorted(values):
+        if name not in known:
+            listed = f"{', '.join(known[:-1])} and {known[-1]}"
+            raise InputError(f"--set {name}: {format_name} takes {listed}")
+    for name, example in needed.items():
+        if name not in values:
+            raise InputError(
+                f"{path}: the file does not store {name}; give it as --set {name}={example}"
+            )
+        if not 0.0 < values[name] < float("inf"):
+            raise InputError(f"--set {name}={values[name]}: expected a positive finite number")
+
+
+def normalization(values: Mapping[str, float], default: Mapping[str, float], d: int) -> Normalize:
+    """(x − mean)/std of d numbers, with the mean and std of `--set` or else of `default`."""
+    ones = torch.ones(d, dtype=torch.float64)
+    mean, std = (values.get(name, default[name]) for name in ("mean", "std"))
+    return Normalize(mean * ones, std * ones)
+
+
+def converted(
+    path: Path, format_name: str, values: Mapping[str, float], blocks: list[Block]
+) -> Network:
+    """The network, with where it comes from in its history."""
+    entry = {
+        "step": "convert",
+        "format": format_name,
+        "source": path.name,
+        "values": dict(values),
+    }
+    return Network(blocks, [entry])
+
+
+def load_mat(path: Path) -> dict[str, Any]:
+    """The variables of a MATLAB 5.0 file.
+
+    Raises:
+        InputError: no such file, or not readable.
+    """
+    import scipy.io
+
+    _check_file(path)
+    try:
+        return scipy.io.loadmat(path)
+    except Exception as error:
+        # SciPy's reader raises whatever a malformed file runs it into
+        raise InputError(f"{path}: not a readable MATLAB 5 file ({_line(error)})") from None
+
+
+def real_matrix(path: Path, value: Any, name: str, expected: str) -> Tensor:
+    """A MATLAB variable as a matrix.
+
+    Raises:
+        InputError: it is none, or not of real finite numbers; `expected` says what belongs there.
+    """
+    # integers too: MATLAB packs doubles that are whole numbers into the shortest that hold them
+    if (
+        not isinstance(value, np.ndarray)
+        or value.ndim != 2
+        or not (value.dtype.kind == "f" or (value.dtype.kind in "iu" and value.dtype.itemsize <= 4))
+        or value.dtype.itemsize > 8
+    ):
+        raise InputError(f"{path}: no real matrix {name!r}; expected {expected}")
+    matrix = torch.from_numpy(np.ascontiguousarray(value, dtype=np.float64))
+    return _finite(path, name, matrix)
+
+
+def load_state_dict(path: Path, prefixes: tuple[str, ...] = ()) -> dict[str, Tensor]:
+    """The tensors of a torch state dict by their names without the prefixes, as they are stored.
+
+    Raises:
+        InputError: no such file, not readable, a pickle that needs code (refused, never executed), or not
+            a dict of dense floating-point tensors.
+    """
+    _check_file(path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise InputError(
+            f"{path}: refused, it holds more than tensors and plain values (or is no torch file)"
+        ) from None
+    except Exception as error:  # the reader raises anything on damaged bytes
+        raise InputError(f"{path}: not a readable torch file ({_line(error)})") from None
+    if not isinstance(content, dict) or not content:
+        raise InputError(f"{path}: a {type(content).__name__}: expected a dict of tensors")
+    tensors: dict[str, Tensor] = {}
+    for key, value in content.items():
+        name = str(key)
+        for prefix in prefixes:
+            name = name.removeprefix(prefix)
+        if not isinstance(value, Tensor) or value.is_nested or value.dtype not in _FLOATS:
+            kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
+            raise InputError(f"{path}: {str(key)!r} is {kind}: expected a floating-point tensor")
+        # a stored view with stride 0 may claim far more entries than it has: never expand it unasked
+        if (
+            value.layout != torch.strided
+            or value.is_quantized
+            or value.device.type != "cpu"
+            or value.numel() * value.element_size() > value.untyped_storage().nbytes()
+        ):
+            raise InputError(f"{path}: {str(key)!r} is not a dense tensor with its own numbers")
+        if name in tensors:
+            raise InputError(f"{path}: {name!r} is there twice")
+        tensors[name] = value.detach()
+    return tensors
+
+
+def parameters(
+    path: Path, tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int | str, ...]]
+) -> list[Tensor]:
+    """The parameters of these shapes in float64, in order; letters in shapes stand for one number each.
+
+    Raises:
+        InputError: an entry is missing, superfluous, of another shape, or not finite.
+    """
+    for name in tensors:
+        if name not in shapes:
+            raise InputError(f"{path}: unexpected entry {name!r}; expected {', '.join(shapes)}")
+    sizes: dict[str, int] = {}
+    found = []
+    for name, shape in shapes.items():
+        if name not in tensors:
+            raise InputError(f"{path}: no entry {name!r}; expected {', '.join(shapes)}")
+        own = tuple(tensors[name].shape)
+        if len(own) == len(shape):
+            for letter, side in zip(shape, own, strict=True):
+                if isinstance(letter, str):
+                    sizes.setdefault(letter, side)
+        wanted = tuple(sizes.get(side, 0) if isinstance(side, str) else side for side in shape)
+        if own != wanted or 0 in own:
+            says = ", ".join(str(sizes.get(str(side), side)) for side in shape)
+            raise InputError(f"{path}: {name} has shape {own}: expected ({says})")
+        found.append(_finite(path, name, tensors[name].double()))
+    return found
+
+
+def _finite(path: Path, name: str, value: Tensor) -> Tensor:
+    if not bool(torch.isfinite(value).all()):
+        raise InputError(f"{path}: {name} has an entry that is not finite: expected finite numbers")
+    return value
+
+
+def _check_file(path: Path) -> None:
+    try:
+        found = path.is_file()
+    except OSError as error:  # a name that is too long, a folder that may not be searched
+        raise InputError(f"{path}: cannot be read ({_line(error)})") from None
+    if not found:
+        raise InputError(f"{path}: no such file")
+
+
+def _line(error: BaseException) -> str:
+    """The first line of an exception's text, short."""
+    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return first if len(first) <= 160 else first[:157] + "…"
