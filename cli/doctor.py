@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
-import importlib.util
 import os
 import platform
 from pathlib import Path
@@ -18,7 +16,7 @@ from .options import DataDir
 from .session import Session, command
 
 PACKAGES = ("torch", "numpy", "scipy", "safetensors", "scikit-learn", "matplotlib", "jinja2")
-SOLVERS = ("cvxpy", "clarabel", "scs", "mosek")
+SOLVER_PACKAGES = ("cvxpy", "clarabel", "scs", "mosek")
 
 
 def doctor(session: Session, data_dir: DataDir = None) -> int:
@@ -27,6 +25,7 @@ def doctor(session: Session, data_dir: DataDir = None) -> int:
 
     from certlip import data
     from certlip._version import __version__
+    from certlip.lmi.solvers import SOLVERS
 
     folder = data_dir or os.environ.get("CERTLIP_DATA_DIR")
     session.prepare_torch()
@@ -39,8 +38,9 @@ def doctor(session: Session, data_dir: DataDir = None) -> int:
         "device": session.device,
         "cuda": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "packages": {name: _version(name) for name in PACKAGES},
-        "solvers": {name: _version(name) for name in SOLVERS},
-        "mosek licence": _mosek_licence(),
+        "solvers": {name: _version(name) for name in SOLVER_PACKAGES},
+        "mosek licence": "no" if SOLVERS["mosek"].missing() else "yes",
+        "multiplier solvers": {n: kind.missing() or "yes" for n, kind in SOLVERS.items()},
         "datasets": {name: _dataset(name, folder) for name in data.READERS},
     }
     table = Table("what", "value", title="certlip doctor")
@@ -64,19 +64,6 @@ def _version(name: str) -> str | None:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _mosek_licence() -> str:
-    if importlib.util.find_spec("mosek") is None:
-        return "no (mosek is not installed: pip install 'certlip[mosek]')"
-    mosek = importlib.import_module("mosek")
-
-    try:
-        with mosek.Env() as environment:
-            environment.checkoutlicense(mosek.feature.pton)
-        return "yes"
-    except mosek.Error as error:
-        return f"no ({str(error).splitlines()[0]})"
 
 
 def _dataset(name: str, folder: str | Path | None) -> str:

@@ -17,3 +17,30 @@ def definite(A):
             factor = A[i][k] / A[k][k]
             A[i] = [x - factor * y for x, y in zip(A[i], A[k], strict=True)]
     return True
+
+
+def transposed(A):
+    return [list(column) for column in zip(*A, strict=True)]
+
+
+def product(A, B):
+    columns = transposed(B)
+    return [[sum(a * b for a, b in zip(row, col, strict=True)) for col in columns] for row in A]
+
+
+def well_posed(W, gam, mu=0.0):
+    """2Γ − ΓW − WᵀΓ − 2μΓ, the matrix of (3), of the stored doubles."""
+    W, (gam,), mu = rational(W), rational([gam]), Fraction(float(mu))
+    n = range(len(gam))
+    return [
+        [2 * gam[i] * (1 - mu) * (i == j) - gam[i] * W[i][j] - W[j][i] * gam[j] for j in n]
+        for i in n
+    ]
+
+
+def lipschitz(W, U, G, lam, lip):
+    """2Λ − ΛW − WᵀΛ − GᵀG/L − ΛUUᵀΛ/L, the matrix of (4) and (10), of the stored doubles."""
+    U, G, (q,), L = rational(U), rational(G), rational([lam]), Fraction(float(lip))
+    M, UU, GG = well_posed(W, lam), product(U, transposed(U)), product(transposed(G), G)
+    n = range(len(q))
+    return [[M[i][j] - (GG[i][j] + q[i] * UU[i][j] * q[j]) / L for j in n] for i in n]

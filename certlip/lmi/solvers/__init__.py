@@ -8,8 +8,17 @@ from typing import Any
 from certlip.errors import InputError, UnsupportedError
 from certlip.lmi.solvers.base import Capabilities as Capabilities
 from certlip.lmi.solvers.base import MultiplierSolver
+from certlip.lmi.solvers.clarabel import Clarabel
+from certlip.lmi.solvers.mosek import Mosek
+from certlip.lmi.solvers.scs import Scs
+from certlip.lmi.solvers.structured import Structured
 
-SOLVERS: dict[str, type[MultiplierSolver]] = {}
+SOLVERS: dict[str, type[MultiplierSolver]] = {
+    "structured": Structured,
+    "clarabel": Clarabel,
+    "scs": Scs,
+    "mosek": Mosek,
+}
 
 
 def solver_named(name: str, **options: Any) -> MultiplierSolver:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -38,20 +39,27 @@ class MultiplierSolver(ABC):
     name: ClassVar[str]
     method: ClassVar[str]  # the way to Λ it belongs to: "structured" or "cvxpy"
     capabilities: ClassVar[Capabilities]
-    options_known: ClassVar[Mapping[str, type]] = {}  # empty: the solver itself knows better
+    options_known: ClassVar[Mapping[str, type]] = {}
 
     def __init__(self, **options: Any) -> None:
+        known = self.known()
         for name, value in options.items():
-            if name not in self.options_known:
-                near = difflib.get_close_matches(name, self.options_known, 1)
-                hint = f"did you mean {near[0]!r}?" if near else ", ".join(self.options_known)
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                hint = f"did you mean {near[0]!r}?" if near else _some(known)
                 raise InputError(f"{self.name} has no option {name!r}: {hint}")
-            wanted = self.options_known[name]
-            if not isinstance(value, (int, float) if wanted is float else wanted):
+            wanted = known[name]
+            fits = isinstance(value, (int, float) if wanted is float else wanted)
+            if not fits or (isinstance(value, bool) and wanted in (int, float)):
                 raise InputError(
                     f"{self.name} option {name} = {value!r}: expected {wanted.__name__}"
                 )
         self.options = options
+
+    @classmethod
+    def known(cls) -> Mapping[str, type]:
+        """The options and their types; may ask the solver, which is installed where this is called."""
+        return cls.options_known
 
     @classmethod
     def missing(cls) -> str | None:
@@ -72,3 +80,9 @@ class MultiplierSolver(ABC):
         self, problem: Problem, lip: float, start: np.ndarray | None = None
     ) -> list[Candidate]:
         """Multipliers for exactly this L, as far inside as can be had cheaply."""
+
+
+def _some(names: Iterable[str]) -> str:
+    """The first names of a list that may have hundreds."""
+    first = list(itertools.islice(names, 13))
+    return ", ".join(first[:12]) + (", …" if len(first) > 12 else "")
