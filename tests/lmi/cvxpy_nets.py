@@ -4,13 +4,18 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from lmi_nets import block_of
 
 from certlip.linalg.rigorous import is_positive_definite
 from certlip.lmi import Conditions
+from certlip.lmi.candidate import INACCURATE, OPTIMAL
 from certlip.lmi.everywhere import Everywhere
+from certlip.lmi.problem import Problem
 from certlip.lmi.solvers import SOLVERS, solver_named
 
 NAMES = [name for name, kind in SOLVERS.items() if kind.method == "cvxpy"]
+#: relu(x) − relu(x − 1)
+RELU_DIFFERENCE = block_of(np.zeros((2, 2)), [[1.0], [1.0]], [[1.0, -1.0]])
 every_solver = pytest.mark.parametrize("name", NAMES)
 
 
@@ -56,3 +61,19 @@ def chain(widths, size, seed=0):
 
 def definite_at(block, lam, lip):
     return is_positive_definite(Conditions(block).lipschitz(lam, lip))
+
+
+def arrays(block):
+    return block.W.numpy(), block.U.numpy(), block.G.numpy()
+
+
+def found(name, block, **options):
+    candidate = only(solver(name, **options).minimise(Problem.of(block)))
+    # of blocks per frequency half are conjugates of others: "almost solved" to 1e-8 is all it takes
+    assert candidate.status in (OPTIMAL, INACCURATE), candidate.message
+    assert candidate.solver == name
+    assert candidate.iterations > 0
+    assert candidate.seconds > 0
+    assert candidate.gap is not None
+    assert 0 <= candidate.gap < 1e-2
+    return candidate
