@@ -21,6 +21,7 @@ from .options import (
     read_data,
     read_model,
 )
+from .searching import one_search
 from .session import Session, command
 
 
@@ -40,6 +41,12 @@ def certify(
     falsify: Annotated[int, typer.Option(help="Certified points to attack; 0: none.")] = 16,
     steps: Annotated[int, typer.Option(help="Steps of the attack.")] = 20,
     restarts: Annotated[int, typer.Option(help="Restarts of the attack.")] = 2,
+    method: Annotated[
+        str, typer.Option(help="How multipliers are found: auto, analytic, structured, cvxpy.")
+    ] = "auto",
+    solver: Annotated[
+        str | None, typer.Option(help="Of method cvxpy: clarabel, scs, mosek.")
+    ] = None,
 ) -> int:
     """Certify a model on a dataset: radii that no perturbation can break, proven."""
     from certlip.certify import parse_eps
@@ -62,6 +69,7 @@ def certify(
         require_packages()
     values, gates = parse_eps(eps), parse_gates(fail_under)
     session.prepare_torch()
+    search = one_search(session, method, solver)
     network = read_model(model)
     data = read_data(dataset, data_dir, split, limit)
     run = certify_run(
@@ -71,6 +79,7 @@ def certify(
         data,
         values,
         gates=gates,
+        search=search,
         limit=limit,
         attacked=falsify,
         steps=steps,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from certlip.blocks import Network
     from certlip.certify import Eps, Falsification, Radii
     from certlip.data import Dataset
+    from certlip.lmi.search import Search
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ def certify_run(
     eps: Sequence[Eps],
     *,
     gates: Sequence[Gate] = (),
+    search: Search | None = None,
     limit: int | None = None,
     attacked: int = 16,
     steps: int = 20,
@@ -95,7 +97,7 @@ def certify_run(
         require_covered(network)
     start = time.perf_counter()
     with session.console.status("proving the Lipschitz bound"):
-        proof = prove(network)
+        proof = prove(network, search=search)
     proved = time.perf_counter()
     with session.progress() as bar:
         task = bar.add_task("certifying", total=len(data), note="")
@@ -135,6 +137,7 @@ def certify_run(
             "dtype": "float64",
             "semantics": "real",
             "norm": "l2",
+            "method": "auto" if search is None else search.method,
             "dataset": data.name,
             "split": data.split,
             "limit": limit,

@@ -45,6 +45,18 @@ def searches_of(
     ]
 
 
+def one_search(session: Session, method: str, solver: str | None) -> Search:
+    """The same, of one method.
+
+    Raises:
+        InputError: also several methods.
+    """
+    searches = searches_of(session, method, solver)
+    if len(searches) > 1:
+        raise InputError(f"--method {method!r}: expected one method")
+    return searches[0]
+
+
 def _option(text: str) -> tuple[str, bool | int | float | str]:
     name, equals, value = text.partition("=")
     if not equals or not name:

@@ -31,7 +31,8 @@ class Whole:
 
     def __init__(self, width: int) -> None:
         self.W, self.U = _zeros(0, 0), _zeros(0, width)
-        self.G, self.H = _zeros(width, 0), Ball(np.eye(width))
+        self.G: Ball = _zeros(width, 0)
+        self.H: Ball | None = Ball(np.eye(width))  # None where x is passed on no more
 
     @property
     def n(self) -> int:
@@ -45,7 +46,7 @@ class Whole:
         """
         if isinstance(block, Normalize):
             std = block.std.numpy()[:, None]
-            self.G, self.H = self.G / std, self.H / std
+            self.G, self.H = self.G / std, None if self.H is None else self.H / std
         elif isinstance(block, Affine):
             self._linear(Ball(block.W.numpy()))
         elif isinstance(block, Activation):
@@ -66,37 +67,35 @@ class Whole:
         """
         if self.n == 0:
             raise UnsupportedError("nothing in the network is nonlinear")
-        if self.H.mid.any() or self.H.radius().any():
-            self._read(None, None)  # of slope 1
+        if self.H is not None:
+            self._read(None, None)  # x, with σ the identity
         return Forms(self.W, self.U, self.G, self.n)
 
     def _linear(self, A: Ball) -> None:
-        self.G, self.H = A @ self.G, A @ self.H
+        self.G, self.H = A @ self.G, None if self.H is None else A @ self.H
 
     def _read(self, W: Ball | None, U: Ball | None) -> None:
         """New states that read U(Gz + Hx) and, with W, each other; they alone are passed on."""
         into_z = self.G if U is None else U @ self.G
-        into_x = self.H if U is None else U @ self.H
         m = into_z.shape[0]
+        into_x = _zeros(m, self.U.shape[1])
+        if self.H is not None:
+            into_x = self.H if U is None else U @ self.H
         own = _zeros(m, m) if W is None else W
         above = joined(self.W, _zeros(self.n, m), axis=1)
         self.W = joined(above, joined(into_z, own, axis=1), axis=0)
         self.U = joined(self.U, into_x, axis=0)
         before = self.n - m
         self.G = joined(_zeros(m, before), Ball(np.eye(m)), axis=1)
-        self.H = _zeros(m, self.U.shape[1])
+        self.H = None
 
     def _residual(self, block: Residual) -> None:
-        if self.H.mid.any() or self.H.radius().any():
+        if self.H is not None:
             self._read(None, None)  # x, or what has become of it, as states with σ the identity
         passed, V = self.G, Ball(block.W.numpy())
         self._linear(V.T)
         self._read(None, None)
-        m = V.shape[1]
-        change = V * Ball(-2.0 * block.D.numpy()[None, :])
-        self.G = joined(passed, change, axis=1)
-        self.H = _zeros(self.G.shape[0], self.U.shape[1])
-        assert self.G.shape[1] == passed.shape[1] + m
+        self.G = joined(passed, V * Ball(-2.0 * block.D.numpy()[None, :]), axis=1)
 
 
 def whole(blocks: Sequence[Block]) -> Forms:
