@@ -32,11 +32,11 @@ PROBLEM = Problem.of(mondeq_block(0))
 
 
 class Liar(Clarabel):
-    """Says "solved" to whatever it was told to answer."""
+    """Answers what it was told to, and that it is solved."""
 
-    def __init__(self, mu, value):
+    def __init__(self, mu, value, status=OPTIMAL):
         super().__init__()
-        self.lie = Answer(OPTIMAL, "Solved", 1, np.asarray(mu), value)
+        self.lie = Answer(status, "Solved", 1, np.asarray(mu), value)
 
     def answer(self, program, end):
         return self.lie
@@ -76,6 +76,12 @@ def test_what_could_not_be_multipliers_is_a_failure(mu, value):
     for candidate in candidates:
         assert (candidate.status, candidate.lam) == (FAILED, None)
         assert "but" in candidate.message
+
+
+def test_numbers_of_a_failure_are_not_looked_at():
+    solver("clarabel")
+    candidate = only(Liar([1.0, 1.0], 1.0, FAILED).minimise(Problem.of(RELU_DIFFERENCE)))
+    assert (candidate.status, candidate.lam) == (FAILED, None)
 
 
 def test_numbers_that_overflow_are_a_failure():
