@@ -72,7 +72,7 @@ class _Search:
 
         def operator(of_rows) -> LinearOperator:
             def product(X: np.ndarray) -> np.ndarray:
-                rows = torch.from_numpy(np.ascontiguousarray(X.reshape(n, -1).T))
+                rows = torch.from_numpy(np.ascontiguousarray(X.reshape(n, -1).T, dtype=np.float64))
                 return of_rows(rows).numpy().T.reshape(X.shape)
 
             return LinearOperator((n, n), matvec=product, matmat=product, dtype=np.float64)  # type: ignore[call-arg]
@@ -80,7 +80,10 @@ class _Search:
         right = operator(lambda z: of_G * W.output_gram(z) + of_U * W.input_gram(z))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an eigenvalue to fewer digits is as good a guess
-            values, self.X = lobpcg(
-                right, self.X, B=operator(lambda z: 2.0 * W.symmetric(z)), tol=1e-6, maxiter=100
-            )
+            try:
+                values, self.X = lobpcg(
+                    right, self.X, B=operator(lambda z: 2.0 * W.symmetric(z)), tol=1e-6, maxiter=100
+                )
+            except np.linalg.LinAlgError:  # M is nearly singular or not finite: no estimate
+                return math.nan
         return float(np.max(values))

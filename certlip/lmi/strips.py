@@ -8,6 +8,8 @@ strip states are in the order (row, column, channel).
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from certlip.linalg.rigorous.ball import Ball
@@ -43,7 +45,7 @@ class Strips:
         """Strip k of values (…, channels, height, width), flat: (…, n_k)."""
         start = self.starts[k]
         strip = np.moveaxis(values[..., start : start + self.rows, :], -3, -1)
-        return np.ascontiguousarray(strip).reshape(*values.shape[:-3], -1)
+        return np.ascontiguousarray(strip).reshape(*values.shape[:-3], math.prod(strip.shape[-3:]))
 
     def block(self, T: Ball, k: int, j: int) -> Ball:
         """The block in rows of strip k and columns of strip j of the matrix with taps T."""

@@ -1,8 +1,8 @@
 """How an LBEN on images that end in zeros is run: its operators, and a splitting without an inverse.
 
-F = Ψ⁻¹(I − W) is made of a few small kernels: forward–backward steps in the metric Ψ⁻¹ cost a product with W each,
-where the resolvent of Peaceman–Rachford would be a huge dense matrix. They are accelerated; rows that this
-does not solve go on with the small step that F ⪰ mI guarantees to converge.
+F = Ψ⁻¹(I − W) is made of a few small kernels: forward–backward steps in the metric Ψ⁻¹ cost a product with
+W each, where the resolvent of Peaceman–Rachford would be a huge dense matrix. They are accelerated; rows
+that this does not solve go on with the small step that F ⪰ mI guarantees to converge.
 """
 
 from __future__ import annotations

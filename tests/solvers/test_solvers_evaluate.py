@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from padded_nets import written_out
 
 from certlip.blocks import (
     Activation,
@@ -134,23 +135,12 @@ def padded_equilibrium_block(seed=0):
 
 
 def padded_equilibrium_formula(block, x):
-    """W as a matrix: A and Ū on an image with room for all that they reach, frames of which are cut off."""
-    (H, W), psi = block.psi.shape[1:], block.psi.numpy().ravel()
-    U, A, B = (K.numpy() for K in (block.U, block.A, block.B))
-    G, n = block.G.numpy(), block.psi.numel()
-    inside = np.zeros((H + 4, W + 4), dtype=bool)
-    inside[2:-2, 2:-2] = True
-    states = np.tile(inside.ravel(), len(block.psi))
-    full_A = correlation_matrix(A, H + 4, W + 4, "zero")[:, states]
-    full_U = correlation_matrix(U, H + 4, W + 4, "zero")[states] / psi[:, None]
-    B, U = (correlation_matrix(K, H, W, "zero") for K in (B, U))
-    F = (G.T @ G + full_U @ full_U.T) / (2 * block.lip) + full_A.T @ full_A + B.T - B
-    W_z = np.eye(n) - psi[:, None] * (F + block.m * np.eye(n))
+    W, U, _, _ = written_out(block)
     b_z = np.repeat(block.b_z.numpy(), block.pixels)
-    z = np.zeros((len(x), n))
+    z = np.zeros((len(x), len(W)))
     for _ in range(3000):
-        z = z + 0.02 * (np.tanh(z @ W_z.T + x @ U.T + b_z) - z)
-    return z @ G.T + block.b_y.numpy()
+        z = z + 0.02 * (np.tanh(z @ W.T + x @ U.T + b_z) - z)
+    return z @ block.G.numpy().T + block.b_y.numpy()
 
 
 def pooling_formula(block, x):

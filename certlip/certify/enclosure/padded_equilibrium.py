@@ -40,6 +40,7 @@ class PaddedEquilibriumEncloser:
         self.root_gam = up(np.sqrt(up(1.0 / self.psi)))
         self.growth = float(up(gam_root_G.value * up(1.0 + up(gam_W.value / mu.value))))
 
+    @np.errstate(over="ignore", invalid="ignore")
     def __call__(self, x: np.ndarray, z: np.ndarray) -> Local:
         """y = Gz + b_y for the guess z (batch, n·H·W), with its distance to the true output."""
         numbers = max(self.A.numbers, self.UT.numbers, self.B.numbers, self.U.numbers)
