@@ -13,9 +13,10 @@ from certlip.blocks import ConvEquilibrium, Equilibrium
 from certlip.errors import CertlipError, InconclusiveError, InputError, UnsupportedError
 from certlip.lmi.analytic import Multipliers, multipliers
 from certlip.lmi.candidate import Candidate
-from certlip.lmi.interior.start import lipschitz_start, monotone_start
+from certlip.lmi.interior.start import lipschitz_start
 from certlip.lmi.problem import Problem
 from certlip.lmi.solvers import SOLVERS, solver_named
+from certlip.lmi.solvers.structured import Structured
 
 #: "auto" is the family's formula where the block says its family, our own solver where it does not.
 METHODS = ("auto", "analytic", "structured", "cvxpy")
@@ -50,7 +51,9 @@ class Search:
             raise InputError(
                 f"solver {self.solver!r} with method {self.method!r}: expected one of: {known}"
             )
-        if self.method in ("structured", "cvxpy"):
+        if self.method == "analytic" and self.options:
+            raise InputError(f"method 'analytic' has no option {next(iter(self.options))!r}")
+        if self.method != "analytic":
             self._solver()
 
     def __call__(self, block: Equilibrium | ConvEquilibrium, lip: float | None) -> Multipliers:
@@ -77,7 +80,7 @@ class Search:
             (found,) = solver.minimise(problem, begin)
         else:
             (found,) = solver.feasible(problem, lip, begin)
-        return _multipliers(found, type(solver).method, start)
+        return _multipliers(found, block.n, type(solver).method, start)
 
     def _solvers(self) -> list[str]:
         method = "structured" if self.method == "auto" else self.method
@@ -96,14 +99,18 @@ class Search:
         Raises:
             InconclusiveError: none was found.
         """
-        if self.method == "analytic" or block.origin is not None:
+        if self.method == "analytic" or (self.method == "auto" and block.origin is not None):
             guess = multipliers(block)
             return guess.gam, guess.source
-        with torch.no_grad():
-            gam = monotone_start(Problem.of(block, self.device))
+        problem = Problem.of(block, self.device)
+        start = _start(block, problem)
+        if start is not None:
+            return start.gam, start.source
+        solver = Structured(**({} if self.method == "cvxpy" else self.options))
+        gam = solver.monotone(problem)
         if gam is None:
             raise InconclusiveError("structured found no Γ: there seems to be none")
-        return gam.cpu().numpy(), "structured"
+        return gam, solver.name
 
 
 def _start(block: Equilibrium | ConvEquilibrium, problem: Problem) -> Multipliers | None:
@@ -118,9 +125,13 @@ def _start(block: Equilibrium | ConvEquilibrium, problem: Problem) -> Multiplier
     return None if lipschitz_start(problem, gam) is None else found
 
 
-def _multipliers(found: Candidate, method: str, start: Multipliers | None) -> Multipliers:
+def _multipliers(found: Candidate, n: int, method: str, start: Multipliers | None) -> Multipliers:
     lam = found.lam
-    if lam is None or not (np.isfinite(lam).all() and (lam > 0.0).all() and found.lip < np.inf):
+    if (
+        lam is None
+        or lam.shape != (n,)
+        or not (np.isfinite(lam).all() and (lam > 0.0).all() and 0.0 < found.lip < np.inf)
+    ):
         raise InconclusiveError(
             f"{found.solver} found no multipliers: {found.message or found.status}"
         )

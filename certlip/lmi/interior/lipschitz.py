@@ -22,7 +22,7 @@ from torch import Tensor
 from certlip.lmi.interior.barrier import Barrier, inside, inverse_of, log_det
 from certlip.lmi.problem import Problem
 
-#: Multipliers may grow to this times the largest at the start, so that the centre of an unbounded set exists.
+#: Multipliers may grow to this times the largest of the start, so that an unbounded set has a centre.
 ROOM = 1e8
 
 
@@ -60,7 +60,7 @@ class LipschitzBarrier(Barrier):
     def value(self, x: Tensor) -> tuple[Tensor, Tensor]:
         lam, rho = x[:, :-1], x[:, -1]
         room = self.largest - lam
-        allowed = (lam > 0.0).all(dim=1) & (room > 0.0).all(dim=1) & (rho > 0.0)
+        allowed = (lam > 0.0).all(dim=1) & (room > 0.0).all(dim=1) & (rho > 0.0) & (rho < torch.inf)
         safe = torch.where(allowed[:, None], x, torch.ones_like(x))
         C, info = torch.linalg.cholesky_ex(self._matrix(safe))
         allowed &= inside(C, info).all(dim=1)

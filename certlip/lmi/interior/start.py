@@ -50,8 +50,8 @@ def lipschitz_start(problem: Problem, gam: Tensor) -> Tensor | None:
 
 
 def reaches(problem: Problem, gam: Tensor) -> tuple[Tensor, Tensor] | None:
-    """Upper bounds of a and b for Γ (n,), as far as floating point can tell, (B,) and (1,); None if Γ is not
-    positive or does not satisfy (3)."""
+    """Upper bounds of a and b for Γ (n,), as far as floating point can tell, (B,) and (1,); None unless
+    Γ is positive and satisfies (3)."""
     if not bool((gam > 0.0).all()):
         return None
     eye = torch.eye(problem.n, dtype=problem.W.dtype, device=problem.W.device)
