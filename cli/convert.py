@@ -10,11 +10,16 @@ import typer
 from .options import model_entry, read_pairs
 from .session import Session, command
 
+#: Of `certlip.interop.READERS`, which costs an import of torch.
+FORMATS = "semimondeq, lipsdp, lben-2021, mondeq-2020, onnx, torch"
+
 
 def convert(
     session: Session,
-    source: Annotated[Path, typer.Argument(help="The foreign file.", metavar="SOURCE")],
-    format_name: Annotated[str, typer.Option("--from", help="Its format: semimondeq.")],
+    source: Annotated[
+        Path, typer.Argument(help="The foreign file, or package.module:factory.", metavar="SOURCE")
+    ],
+    format_name: Annotated[str, typer.Option("--from", help=f"Its format: {FORMATS}.")],
     out: Annotated[Path, typer.Option("--out", help="model.pt or model.safetensors to write.")],
     values: Annotated[
         list[str] | None, typer.Option("--set", help="NAME=NUMBER the format does not store.")

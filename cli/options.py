@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
     from .session import Session
 
-ModelPath = Annotated[Path, typer.Argument(help="model.pt or model.safetensors", metavar="MODEL")]
+ModelPath = Annotated[
+    Path,
+    typer.Argument(
+        help="model.pt, model.safetensors, model.onnx or package.module:factory", metavar="MODEL"
+    ),
+]
 DatasetName = Annotated[str, typer.Option("--dataset", help="digits, mnist or npz:PATH.")]
 OptionalDataset = Annotated[
     str | None, typer.Option("--dataset", help="digits, mnist or npz:PATH.")
@@ -52,13 +57,19 @@ def check_writable(option: str, path: Path | None) -> None:
 
 
 def read_model(path: Path) -> Network:
-    """The network of a model file.
+    """The network of a model file, or of the `package.module:factory` that a path may stand for.
 
     Raises:
-        InputError: not a file certlip reads.
+        InputError: not a file certlip reads, or a factory that gives no model.
+        UnsupportedError: a layer or operator that has no rule.
     """
     from certlip.blocks import load
+    from certlip.interop import from_factory, is_factory, read_onnx
 
+    if is_factory(str(path)) and path.suffix not in (".pt", ".safetensors", ".onnx", ".mat"):
+        return from_factory(str(path))
+    if path.suffix == ".onnx":
+        return read_onnx(path, {})
     if path.suffix == ".mat":
         raise InputError(
             f"{path}: a MATLAB file; convert it first: "

@@ -7,7 +7,7 @@ K with stride 1 on the pixels themselves bounds it too, but by up to a factor s 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import torch
@@ -21,6 +21,11 @@ from certlip.blocks.dense_form import WIDEST
 from certlip.blocks.window import Window
 from certlip.errors import UnsupportedError
 from certlip.linalg.torus import anchor
+
+#: The most numbers of a kernel with groups, dilation and strides written out: 1 GiB.
+LARGEST_KERNEL = 2**27
+#: How many shifts of a kernel against its phases are looked at: with any of them it is the same function.
+SHIFTS = 16
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,11 @@ class Axis:
         """The pixels from the first one on that matter, one at least: others are never read."""
         end = self.stride * (self.out - 1) + self.taps - self.before
         return max(min(self.side, end), 1)
+
+    def as_one_block(self) -> Axis:
+        """The same single output; with the stride of the taps all of them are phases of one block."""
+        after = self.taps - self.side - self.before
+        return replace(self, stride=self.taps, after=after)
 
 
 @dataclass(frozen=True)
@@ -87,24 +97,25 @@ def convolution_blocks(
             f"a kernel of {K.shape[2]}×{K.shape[3]} taps does not fit an image of "
             f"{image[0]}×{image[1]} pixels with padding {padding}"
         )
+    if mode == "zero":
+        axes = tuple(axis.as_one_block() if axis.out == 1 else axis for axis in axes)
     rows, columns = (_arranged(axis, mode) for axis in axes)
     if rows is None or columns is None:
         return [_wrapped(K, b, image, stride, padding)]
-    kernel = _on_phases(K, rows, columns, stride)
+    steps = axes[0].stride, axes[1].stride
+    kernel = _on_phases(K, rows, columns, steps)
     size = rows.length, columns.length
-    before = Window(K.shape[1], *image, rows.start, columns.start, *size, *stride)
+    before = Window(K.shape[1], *image, rows.start, columns.start, *size, *steps)
     after = Window(K.shape[0], *size, rows.first, columns.first, axes[0].out, axes[1].out, 1, 1)
     middle = Convolution(kernel, b, *size, mode) if max(size) > 1 else Affine(kernel[..., 0, 0], b)
     return [*_unless_identity(before), middle, *_unless_identity(after)]
 
 
 def _unless_identity(window: Window) -> list[Block]:
-    phases = window.row_step * window.column_step
-    if phases == 1 and not any(window.sides):
-        return []
-    if window.pixels == 1 and window.in_width == window.out_width:
-        return []
-    return [window]
+    """The window, unless it leaves all numbers where they are."""
+    size = {"i": window.rows, "j": window.columns, "a": window.row_step, "b": window.column_step}
+    given, found = ([axis for axis in order if size[axis] > 1] for order in ("iajb", "abij"))
+    return [window] if any(window.sides) or given != found else []
 
 
 def _arranged(axis: Axis, mode: str) -> Arrangement | None:
@@ -138,7 +149,7 @@ def _wrapped(
 def _with_zeros(axis: Axis) -> list[Arrangement]:
     """Blocks must cover the pixels that are read; the zeros beyond are those of the padding."""
     s, found = axis.stride, []
-    for shift in range(s):
+    for shift in range(min(s, SHIFTS)):
         taps = _blocks(axis.taps + shift, s)
         # tap 0 of output 0 is pixel −before, and block `first − anchor` from `start` on
         start = s * anchor(taps) - axis.before - shift
@@ -173,6 +184,11 @@ def _on_phases(
     """The kernel on the phases of the channels, (o, c·sh·sw, taps, taps)."""
     (sh, sw), (o, c, kh, kw) = stride, K.shape
     height, width = rows.taps * sh, columns.taps * sw
+    if o * c * height * width > LARGEST_KERNEL:
+        raise UnsupportedError(
+            f"a kernel of {kh}×{kw} taps with stride {stride} for {c} → {o} channels: its form with stride "
+            f"1 is larger than {LARGEST_KERNEL:,} numbers"
+        )
     above, left = rows.shift, columns.shift
     K = F.pad(K, (left, width - kw - left, above, height - kh - above))
     K = K.reshape(o, c, rows.taps, sh, columns.taps, sw).permute(0, 1, 3, 5, 2, 4)
