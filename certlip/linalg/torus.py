@@ -72,7 +72,7 @@ class Torus:
 
     def norm(self, x: Tensor) -> Tensor:
         """‖x‖ per row, (batch,), of the real images with the half spectrum x (F, batch, c) (Parseval)."""
-        twice = _multiplicity(self.height, x.real.dtype, x.device)
+        twice = multiplicity(self.height, x.real.dtype, x.device)
         energy = torch.view_as_real(x).square().sum(dim=(2, 3))  # (F, batch)
         energy = twice @ energy.reshape(len(twice), -1)
         return (energy.reshape(self.width, -1).sum(dim=0) / self.pixels).sqrt()
@@ -102,7 +102,7 @@ def anchor(k: int) -> int:
     return (k - 1) // 2
 
 
-def _angles(n: int, m: int, shift: int) -> Tensor:
+def angles(n: int, m: int, shift: int) -> Tensor:
     """2π·f(t − shift)/n for f < n and t < m, with the product reduced modulo n first."""
     whole = torch.outer(torch.arange(n), torch.arange(m) - shift) % n
     return whole.double() * (2.0 * math.pi / n)
@@ -110,7 +110,7 @@ def _angles(n: int, m: int, shift: int) -> Tensor:
 
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)
-def _multiplicity(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+def multiplicity(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """How many of n frequencies each of the half spectrum stands for: all but 0 and n/2 for two."""
     twice = torch.full((n // 2 + 1,), 2.0, dtype=torch.float64)
     twice[0] = 1.0
@@ -123,8 +123,8 @@ def _multiplicity(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 @torch.inference_mode(False)  # what is cached may be in a graph later on
 def _analysis(torus: Torus, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     """Real (2H', H) and complex (W, W) matrices of the forward transform."""
-    first = _angles(torus.height, torus.height, 0)[: torus.height // 2 + 1]
-    second = _angles(torus.width, torus.width, 0)
+    first = angles(torus.height, torus.height, 0)[: torus.height // 2 + 1]
+    second = angles(torus.width, torus.width, 0)
     rows = torch.cat([first.cos(), -first.sin()])
     return rows.to(device, dtype), torch.polar(torch.ones_like(second), -second).to(
         device, dtype.to_complex()
@@ -136,10 +136,10 @@ def _analysis(torus: Torus, dtype: torch.dtype, device: torch.device) -> tuple[T
 def _synthesis(torus: Torus, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     """Real (H, 2H') and complex (W, W) matrices of the inverse transform."""
     n = torus.height
-    first = _angles(n, n, 0)[: n // 2 + 1]
-    twice = _multiplicity(n, torch.float64, torch.device("cpu"))[:, None]
+    first = angles(n, n, 0)[: n // 2 + 1]
+    twice = multiplicity(n, torch.float64, torch.device("cpu"))[:, None]
     rows = torch.cat([twice * first.cos(), -twice * first.sin()]).mT / n
-    second = _angles(torus.width, torus.width, 0)
+    second = angles(torus.width, torus.width, 0)
     columns = torch.polar(torch.ones_like(second), second) / torus.width
     return rows.contiguous().to(device, dtype), columns.to(device, dtype.to_complex())
 
@@ -150,8 +150,8 @@ def _taps(
     torus: Torus, kh: int, kw: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Complex (H', kh) and (W, kw) matrices of the transform of a kernel."""
-    first = _angles(torus.height, kh, anchor(kh))[: torus.height // 2 + 1]
-    second = _angles(torus.width, kw, anchor(kw))
+    first = angles(torus.height, kh, anchor(kh))[: torus.height // 2 + 1]
+    second = angles(torus.width, kw, anchor(kw))
     ones = torch.ones_like
     rows, columns = torch.polar(ones(first), first), torch.polar(ones(second), second)
     return rows.to(device, dtype.to_complex()), columns.to(device, dtype.to_complex())
