@@ -12,43 +12,48 @@ contract are handed to Peaceman–Rachford.
 from __future__ import annotations
 
 from functools import cached_property
+from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from certlip.blocks.activations import Sigma
 from certlip.blocks.image import channel_sigma
 from certlip.errors import InputError
-from certlip.linalg.operators import Operator, as_operator
-from certlip.linalg.triangular import nearly_lower_blocks
+from certlip.linalg.operators import Operator
 from certlip.solvers.base import Solution
 from certlip.solvers.iterative import IterativeSolver, State
 from certlip.solvers.peaceman_rachford import PeacemanRachford
-from certlip.solvers.sweeps import sweep_for
+from certlip.solvers.secant import secant_step
+from certlip.solvers.sweep_choice import MOST_BLOCKS, in_single, sweep_for
+from certlip.solvers.sweep_choice import blocks_of as blocks_of
+from certlip.solvers.sweeps import Sweep
 
 SLOW = 0.7  # a sweep that leaves more than this share of the residual is not worth repeating
 FEW = 500  # iterations of a splitting that may not converge
-MOST_BLOCKS = 64  # more blocks than this cost more in calls than they save in sweeps
-LARGEST_ABOVE = 0.25  # of the largest entry of W, that an entry above the blocks may have
-SMALL_ENTRY = 0.02  # of the largest entry of W, below which an entry makes no block of its own
 LAG = 0.3  # a plain sweep that leaves more than this share is worth a correction
 BUILDS = 4  # sweeps of a call after which a correction may be computed
+ENOUGH = 0.9  # of the rows have a small estimate, then residuals are measured
+SKIP = 0.1  # a residual is not measured before this share of its bound ‖E‖‖Δ‖ is small
+LARGE = 1024  # states, from which on single precision comes first
+ROUGH = 0.9, 3e-6  # its tolerance: a share of that of the solver, and what it reaches for sure
+UNKNOWN = 1e30  # in place of a residual that is probably small enough and was not measured
 SMALL_REST = 0.05  # a norm of E below which plain sweeps contract fast enough
 
 
 class GaussSeidel(IterativeSolver):
     """Sweeps while they contract, Peaceman–Rachford from there on.
 
-    With `compact` sweeps that contract slowly get a correction, computed from the slopes of the rows at
-    hand and kept for later calls; without it a result may depend on its own row alone, so sweeps stay
-    plain.
+    Where E is not small, rows take secant steps between sweeps. With `compact` sweeps that contract
+    slowly get a correction as well, computed from the slopes of the rows at hand and kept for later
+    calls; without it a result may depend on its own row alone.
 
     Raises:
         InputError: W is not almost block lower-triangular with few blocks.
     """
 
     name = "gauss-seidel"
+    leave: ClassVar[float] = 0.3  # gathering the last axis costs more than a sweep of the others
 
     def __init__(
         self,
@@ -69,13 +74,16 @@ class GaussSeidel(IterativeSolver):
                 "expected at most "
                 f"{MOST_BLOCKS} blocks with small diagonal and upper parts"
             )
-        self.metric = metric
+        self.metric, self.blocks = metric, blocks
         self.sweep = sweep_for(self.W, sigma, blocks)
-        self.corrected = compact and self.sweep.rest() > SMALL_REST
+        self.far = self.sweep.rest > SMALL_REST
+        self.patience = int(self.far)  # a secant step may fail once
+        self.corrected = compact and self.far
         self._correction: Tensor | None = None
         self._adjoint_correction: Tensor | None = None
         self._builds, self._lags = 0, False
-        self._comparable, self._was_estimated = True, False
+        self._comparable, self._estimated = True, False
+        self._waiting: Tensor | None = None
 
     @cached_property
     def fallbacks(self) -> list[PeacemanRachford]:
@@ -102,13 +110,36 @@ class GaussSeidel(IterativeSolver):
         sigma = channel_sigma(self.sigma, self.W.repeat)
         return PeacemanRachford(mean, sigma, tol=1e-3, max_iter=200)
 
+    @cached_property
+    def backward_sweep(self) -> Sweep:
+        """For the adjoint system, where the slopes of linear units are whatever they are."""
+        return sweep_for(self.W, self.sigma, self.blocks, eliminate=False)
+
     def axis(self, key: str) -> int:
-        return self.sweep.row_axis.get(key, 0)
+        return 0 if key in ("estimate", "size") else self.sweep.row_axis
+
+    @cached_property
+    def rough(self) -> GaussSeidel | None:
+        """The same in single precision, for most of the way where that is worth it."""
+        if self.W.dtype != torch.float64 or not self.corrected or self.W.out_width < LARGE:
+            return None
+        share, least = ROUGH
+        tol, atol = (max(share * allowed, least) for allowed in (self.tol, self.atol))
+        solver = GaussSeidel(in_single(self.W), self.sigma, tol=tol, atol=atol)
+        solver.fallbacks = []
+        return solver
 
     def solve(self, c: Tensor, z0: Tensor | None = None) -> Solution:
         self._builds, self._lags = 0, False
-        self._comparable, self._was_estimated = True, False
-        return super().solve(c, z0)
+        self._comparable, self._estimated = True, False
+        if z0 is not None or self.rough is None:
+            return super().solve(c, z0)
+        rough = self.rough.solve(c.float())
+        z = rough.z.double()
+        z = torch.where(z.isfinite().all(dim=1, keepdim=True), z, 0.0)
+        solution = super().solve(c, z)
+        iterations = rough.iterations + solution.iterations
+        return Solution(solution.z, solution.residual, iterations, solution.converged)
 
     def begin(self, z: Tensor | None, c: Tensor) -> State:
         mean = None
@@ -119,64 +150,70 @@ class GaussSeidel(IterativeSolver):
         return self.sweep.begin(z, c, mean)
 
     def advance(self, state: State) -> State:
-        if "e" in state and self._correction is not None:
-            self.sweep.add(state, state["e"])
-        estimates = self.compact and self.sweep.estimates
-        if self._correction is None and not (estimates or self._lags):
+        if not self.far:
             self.sweep.forward(state)
             return state
-        before = self.sweep.memory(state)
+        read = self.sweep.read(state)
+        before = state.get("next")
+        if before is None:
+            before = read.clone()
+        else:
+            read.copy_(before)
         self.sweep.forward(state)
         if self._lags:
-            self._correction = self._built(self.sweep.slopes(state))
+            self._correction = self.sweep.correction(self.sweep.slopes(state))
             self._builds += 1
             # the first slopes are far from those at the equilibrium: a few more times
             self._lags = self._builds < BUILDS
-        if self._correction is None and not estimates:
-            return state
-        blocks = self.sweep.E if self._correction is None else self._correction
-        e, estimate = self.sweep.change(state, before, blocks)
-        return {**state, "e": e, "estimate": estimate}
-
-    def _built(self, J: Tensor, *, adjoint: bool = False) -> Tensor | None:
-        """The correction for averaged slopes (rows, units), or None where there is none."""
-        J = J[J.isfinite().all(dim=1)].mean(dim=0)
-        try:
-            correction = self.sweep.correction(self.W, J, adjoint=adjoint)
-        except RuntimeError:  # I − J̄W is singular
-            return None
-        return correction if bool(torch.view_as_real(correction + 0j).isfinite().all()) else None
+        f = torch.sub(read, before, out=before)
+        T = state.get("spare")
+        T = torch.empty_like(f) if T is None else T
+        if self._correction is None:
+            state["estimate"] = SKIP * self.sweep.rest * self.sweep.norm(f)
+            T.copy_(read)
+        else:
+            e = self.sweep.product(self._correction, f, out=T)
+            state["estimate"] = self.sweep.norm(e)
+            f, T = f.add_(e), e.add_(read)
+        return secant_step(self.sweep, state, T, f)
 
     def measured(self, state: State) -> tuple[Tensor, Tensor]:
-        """An estimate of the residual (a bound where sweeps are plain), and the residual itself once
-        the estimate is small enough for some row."""
+        """An estimate of the residual, and the residual itself once the estimate is small enough for
+        enough rows."""
+        was, self._estimated, self._waiting = self._estimated, False, None
         # without `compact` no row may be measured or not because of the others
-        self._comparable = True
-        if "estimate" not in state or not self.compact:
-            return self.sweep.measured(state)
-        size = self.sweep.size(state)
-        # no row may be accepted by an estimate: the residual could be a little above it
-        if bool(self.accepts(size, state["estimate"]).any()):
-            self._comparable = not self._was_estimated
-            self._was_estimated = False
-            return self.sweep.measured(state)
-        self._was_estimated = True
-        return state["estimate"], size
+        if "estimate" in state and self.compact:
+            if "size" not in state:
+                state["size"] = self.sweep.size(state)  # about the same from the first sweep on
+            small = self.accepts(state["size"], state["estimate"])
+            if int(small.sum()) <= ENOUGH * len(small):
+                # no row may be accepted by an estimate: the residual could be a little above it
+                self._comparable, self._estimated, self._waiting = was, True, small
+                return torch.where(small, UNKNOWN, state["estimate"]), state["size"]
+        self._comparable = not was
+        return self.sweep.residual(state), self.sweep.size(state)
 
     def point(self, state: State) -> Tensor:
         return self.sweep.point(state)
+
+    def points(self, state: State, rows: Tensor) -> Tensor:
+        z = self.sweep.point(state)
+        return z if bool(rows.all()) else z[rows]
 
     def gives_up(self, iteration: int, before: Tensor, now: Tensor) -> Tensor:
         if iteration == 1 or not self._comparable:  # with nothing, or an estimate with a residual
             return ~now.isfinite()
         lag = LAG if self._correction is None else SLOW
-        if self.corrected and self._builds < BUILDS and bool((now > lag * before).any()):
+        slow, late = ~(now <= SLOW * before), ~(now <= lag * before)
+        if self._waiting is not None:
+            slow, late = slow & ~self._waiting, late & ~self._waiting
+        if self.corrected and self._builds < BUILDS and bool(late.any()):
             self._lags = True
-        if self._lags:
-            return ~now.isfinite()
-        return ~(now <= SLOW * before)
+        return ~now.isfinite() if self._lags else slow
 
-    def rescue(self, c: Tensor, z: Tensor) -> Solution:
+    def rescue(self, c: Tensor, z: Tensor) -> Solution | None:
+        if not self.fallbacks:
+            return None
         iterations, solution = 0, None
         for solver in self.fallbacks:
             start = z if solution is None else torch.where(solution.z.isfinite(), solution.z, z)
@@ -188,14 +225,15 @@ class GaussSeidel(IterativeSolver):
         return Solution(solution.z, solution.residual, iterations, solution.converged)
 
     def adjoint(self, J: Tensor, g: Tensor) -> Tensor:
-        state = self.sweep.begin(torch.zeros_like(g), g)
-        state["J"] = self.sweep.begin(J, J)["c"]
+        sweep = self.backward_sweep
+        state = sweep.begin(torch.zeros_like(g), g)
+        state["J"] = sweep.arranged(J)
         allowed = self.atol + self.tol * g.norm(dim=-1)
         previous, built = torch.full_like(allowed, torch.inf), False
         for _ in range(self.max_iter):
-            before = self.sweep.memory(state)
-            self.sweep.backward(state)
-            v = self.sweep.point(state).clone()
+            before = sweep.read(state).clone()
+            sweep.backward(state)
+            v = sweep.point(state).clone()
             residual = self.adjoint_residual(J, g, v)
             if bool((residual <= allowed).all()):
                 return v
@@ -204,30 +242,15 @@ class GaussSeidel(IterativeSolver):
             if not bool((residual <= lag * previous).all()):
                 if not may_build:
                     break
-                mean = J.reshape(len(J), self.W.units, self.W.repeat).mean(dim=2)
-                self._adjoint_correction = self._built(mean, adjoint=True)
+                mean = sweep.averaged(state["J"])
+                self._adjoint_correction = sweep.correction(mean, adjoint=True)
                 built = True
             previous = torch.maximum(residual, allowed)
             if self._adjoint_correction is not None:
-                e, _ = self.sweep.change(state, before, self._adjoint_correction)
-                self.sweep.add(state, e)
+                read = sweep.read(state)
+                read.add_(sweep.product(self._adjoint_correction, read - before))
         for solver in self.fallbacks:
             v = solver.adjoint(J, g)
             if bool((self.adjoint_residual(J, g, v) <= allowed).all()):
                 break
         return v
-
-
-def blocks_of(W: Tensor | Operator) -> list[slice] | None:
-    """The blocks of units to sweep over, or None where W has no such structure."""
-    W = as_operator(W)
-    pattern = W.pattern().cpu().numpy()
-    largest = float(pattern.max(initial=0.0))
-    above = float(np.triu(pattern).max(initial=0.0)) / largest if largest > 0.0 else 1.0
-    if not above <= LARGEST_ABOVE:
-        return None
-    # what is above the blocks is taken for zero, and whatever is as small with it
-    blocks = nearly_lower_blocks(pattern, max(1.2 * above, SMALL_ENTRY))
-    if blocks is None:
-        return None
-    return blocks if 1 < len(blocks) <= min(MOST_BLOCKS, W.units // 2) else None

@@ -8,6 +8,7 @@ from the first to the last iteration, and its result does not depend on when tho
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -18,10 +19,6 @@ from certlip.solvers.base import EquilibriumSolver, Solution
 
 State = dict[str, Tensor]
 
-LEAVE = (
-    0.8  # rows leave when at most this share of the batch is still running: moving them costs too
-)
-
 
 class IterativeSolver(EquilibriumSolver):
     """z ← advance(z) until the residual is small.
@@ -30,6 +27,10 @@ class IterativeSolver(EquilibriumSolver):
     """
 
     check_every = 1  # iterations between two residuals, each of which costs an application of W
+    #: Rows leave when at most this share of the batch is still running: moving them costs too.
+    leave: ClassVar[float] = 0.8
+    #: How many times in a row `gives_up` may hold for a row that goes on all the same.
+    patience: int = 0
 
     def __init__(
         self,
@@ -60,6 +61,10 @@ class IterativeSolver(EquilibriumSolver):
     def point(self, state: State) -> Tensor:
         """z (rows, n)."""
 
+    def points(self, state: State, rows: Tensor) -> Tensor:
+        """z of some rows."""
+        return self.point(self.select(state, rows))
+
     def axis(self, key: str) -> int:
         """On which axis a tensor of the state has its rows."""
         del key
@@ -86,24 +91,27 @@ class IterativeSolver(EquilibriumSolver):
             residual, size = self.measured(state)
             running = ~self.accepts(size, residual)
         before, residual, done = residual, residual.clone(), ~running
+        strikes = torch.zeros_like(rows)
         iteration = 0
         while iteration < self.max_iter and bool(running.any()):
-            if self.compact and int(running.sum()) <= LEAVE * len(rows):
+            if self.compact and int(running.sum()) <= self.leave * len(rows):
                 state = self.select(state, running)
-                rows, before = rows[running], before[running]
+                rows, before, strikes = rows[running], before[running], strikes[running]
                 running = running[running]
             for _ in range(self.check_every):
                 state = self.advance(state)
             iteration += self.check_every
             now, size = self.measured(state)
             converged = running & self.accepts(size, now)
-            leaves = running & self.gives_up(iteration, before, torch.where(running, now, 0.0))
+            hopeless = self.gives_up(iteration, before, torch.where(running, now, 0.0))
+            strikes = torch.where(hopeless, strikes + 1, 0)
+            leaves = running & (strikes > self.patience)
             done[rows] |= converged
             # what a row leaves with is kept: its equilibrium, or a start for whatever comes next
             last = running if iteration >= self.max_iter else converged | leaves
             kept = last & (converged | (now < residual[rows]))
             if bool(kept.any()):
-                best[rows[kept]] = self.point(self.select(state, kept))
+                best[rows[kept]] = self.points(state, kept)
                 residual[rows[kept]] = now[kept]
             running = running & ~converged & ~leaves
             before = now

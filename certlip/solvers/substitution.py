@@ -9,7 +9,7 @@ from certlip.blocks.activations import Sigma
 from certlip.linalg.operators import Operator
 from certlip.linalg.triangular import strict_lower_blocks
 from certlip.solvers.base import EquilibriumSolver, Solution
-from certlip.solvers.sweeps import sweep_for
+from certlip.solvers.sweep_choice import sweep_for
 
 
 class Substitution(EquilibriumSolver):
@@ -34,7 +34,7 @@ class Substitution(EquilibriumSolver):
         if blocks is None:
             raise ValueError("forward substitution needs a strictly lower-triangular W")
         self.steps = len(blocks)
-        self.sweep = sweep_for(self.W, sigma, blocks, strict=True)
+        self.sweep = sweep_for(self.W, sigma, blocks, strict=True, eliminate=False)
 
     def solve(self, c: Tensor, z0: Tensor | None = None) -> Solution:
         del z0  # one pass gets there from anywhere
@@ -43,7 +43,7 @@ class Substitution(EquilibriumSolver):
         z = self.sweep.point(state)
 
         def residual() -> Tensor:
-            return self.sweep.measured(state)[0]
+            return self.sweep.residual(state)
 
         # exact in real arithmetic; what rounding leaves is measured where somebody asks
         finite = bool(z.sum(dtype=torch.float64).isfinite())
@@ -51,6 +51,6 @@ class Substitution(EquilibriumSolver):
 
     def adjoint(self, J: Tensor, g: Tensor) -> Tensor:
         state = self.sweep.begin(torch.zeros_like(g), g)
-        state["J"] = self.sweep.begin(J, J)["c"]
+        state["J"] = self.sweep.arranged(J)
         self.sweep.backward(state)
         return self.sweep.point(state)
