@@ -1,0 +1,70 @@
+"""Feasible points of a chain: where the barrier method starts, and the best ρ of what it ends with."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from certlip.lmi.chain.analytic import layerwise
+from certlip.lmi.chain.recursion import schur_factors
+from certlip.lmi.chain.scaled import ScaledChain
+
+
+def boundary(chain: ScaledChain, given: np.ndarray | None) -> tuple[list[Tensor], float] | None:
+    """Λ̃ with the smallest ρ that it proves: the closed form, or what was given if that is better."""
+    found = [layerwise(chain)]
+    if given is not None:
+        found.append(_best_scale(chain, chain.scaled(given)))
+    return min((one for one in found if one is not None), key=lambda one: one[1], default=None)
+
+
+def inside(chain: ScaledChain, lam: list[Tensor], rho: float) -> tuple[list[Tensor], float] | None:
+    """A strictly feasible point, by doubling one of the boundary; None if doubles do not reach it."""
+    factor = 2.0
+    while factor < 1e12:
+        grown = [factor * part for part in lam], factor * rho
+        if schur_factors(chain, *grown) is not None:
+            return grown
+        factor *= 2.0
+    return None
+
+
+def tightened(chain: ScaledChain, lam: list[Tensor], rho: float) -> tuple[list[Tensor], float]:
+    """The same Λ̃ with the smallest ρ that it proves."""
+    found = _rho_of(chain, lam)
+    return lam, rho if found is None else min(rho, found)
+
+
+def _best_scale(chain: ScaledChain, lam: list[Tensor]) -> tuple[list[Tensor], float] | None:
+    """The factor of Λ̃ with the smallest ρ, which is convex in it: powers of two, then thirds."""
+
+    def at(exponent: float) -> float:
+        found = _rho_of(chain, [part * 2.0**exponent for part in lam])
+        return math.inf if found is None else found
+
+    best = min(range(-40, 41), key=at)
+    low, high = best - 1.0, best + 1.0
+    while high - low > 1e-4:
+        third = (high - low) / 3.0
+        low, high = (
+            (low, high - third) if at(low + third) <= at(high - third) else (low + third, high)
+        )
+    rho = at(0.5 * (low + high))
+    return None if rho == math.inf else ([part * 2.0 ** (0.5 * (low + high)) for part in lam], rho)
+
+
+def _rho_of(chain: ScaledChain, lam: list[Tensor]) -> float | None:
+    """ρ = λ_max(A_0ᵀΛ̃_1Y_1⁻¹Λ̃_1A_0), Y the recursion backwards; None where no ρ is enough."""
+    half = chain.A[-1]
+    for k in reversed(range(len(lam))):
+        Y = torch.diag(2.0 * lam[k]) - half.mT @ half
+        factor, info = torch.linalg.cholesky_ex(Y)
+        if int(info) or not bool(factor.isfinite().all()):
+            return None
+        C = lam[k][:, None] * chain.A[k]
+        half = torch.linalg.solve_triangular(factor, C, upper=False)
+    rho = float(torch.linalg.matrix_norm(half, 2)) ** 2
+    return rho if math.isfinite(rho) and rho > 0.0 else None
