@@ -23,6 +23,7 @@ from certlip.linalg.rigorous import UpperBound
 from certlip.linalg.rigorous.ball import Ball
 from certlip.lmi.analytic import Multipliers
 from certlip.lmi.candidate import Candidate
+from certlip.lmi.chain import Chain, minimise_chain, prove_chain
 from certlip.lmi.everywhere import Everywhere
 from certlip.lmi.forms import Forms
 from certlip.lmi.inequality import smallest_lipschitz
@@ -53,8 +54,20 @@ class Run:
         same = all(bool((b.std == b.std[0]).all()) for b in scalings)
         return same and len(self.blocks) - len(scalings) == 1
 
+    @property
+    def feed_forward(self) -> bool:
+        """Whether the matrix of (10) is block tridiagonal."""
+        return all(isinstance(b, Normalize | Affine | Activation) for b in self.blocks)
+
     def too_large(self, budget: Budget) -> str | None:
-        """Why the run is not worth trying."""
+        """Why the run is not worth trying as one dense matrix, or as a chain."""
+        if self.feed_forward:
+            widest = max(max(b.in_width, b.out_width) for b in self.blocks)
+            return budget.short_of(BYTES * widest**2 * len(self.blocks))
+        return self.too_large_for_dense(budget)
+
+    def too_large_for_dense(self, budget: Budget) -> str | None:
+        """Why the run is not worth trying as one dense matrix."""
         largest = Structured.capabilities.largest
         if self.n > largest:
             return f"{self.n:,} multipliers: the structured solver takes up to {largest:,}"
@@ -124,9 +137,24 @@ def ill_posed(network: Network, run: Run, best: Best) -> str | None:
 
 
 def _solved(run: Run, budget: Budget) -> tuple[UpperBound, float]:
+    if run.feed_forward:
+        return chain_bound(Chain.of(run.blocks), budget)
     forms = whole(run.blocks)
     (found,) = solver(budget).minimise(Problem.of_forms(forms, device=budget.device))
     return proven(forms, found), found.lip
+
+
+def chain_bound(chain: Chain, budget: Budget, tol: float = 0.0) -> tuple[UpperBound, float]:
+    """The least L of a chain that is proven, and what its solver takes for it.
+
+    Raises:
+        InconclusiveError: no multipliers were found, or they prove nothing.
+    """
+    tol = max(budget.tol, tol)
+    found = minimise_chain(chain, tol=tol, max_seconds=budget.left(), device=budget.device)
+    if found.lam is None and found.lip == np.inf:
+        raise InconclusiveError(f"no multipliers found: {found.message or found.status}")
+    return prove_chain(chain, found.lam, found.lip), found.lip
 
 
 def solver(budget: Budget, tol: float = 0.0) -> Structured:

@@ -13,14 +13,16 @@ import numpy as np
 from certlip.blocks import Network
 from certlip.errors import CertlipError
 from certlip.linalg.rigorous import UpperBound
+from certlip.lmi.chain import Chain
 from certlip.lmi.ladder.base import Best, Budget
-from certlip.lmi.ladder.jointly import Run, combined, ill_posed, proven, runs, solver
+from certlip.lmi.ladder.jointly import Run, chain_bound, combined, ill_posed, proven, runs, solver
 from certlip.lmi.pairs import pair_bounds
 from certlip.lmi.problem import Problem
 from certlip.lmi.whole import whole
 
 ARRAYS = 16  # of order n that one problem of a batch holds
 PAIR_TOL = 1e-5  # relative gap of a pair's bound
+LARGEST_DENSE_CHAIN = 400  # multipliers of a chain that are solved for as one dense matrix
 LARGEST_BATCH = 4 * 2.0**30  # bytes: larger batches are no faster
 
 
@@ -37,13 +39,34 @@ def best_pairs(network: Network, best: Best, budget: Budget) -> tuple[np.ndarray
     if run is None:
         return bounds, "the last blocks are not dense"
     first = best.of(0, run.start)
-    reason = run.too_large(budget) or ill_posed(network, run, best)
+    one_by_one = run.feed_forward and run.n > LARGEST_DENSE_CHAIN
+    reason = run.too_large(budget) if one_by_one else run.too_large_for_dense(budget)
+    reason = reason or ill_posed(network, run, best)
     if reason is None and first is not None:
-        reason = _solve(run, first, bounds, budget)
+        solve = _one_by_one if one_by_one else _in_batches
+        reason = solve(run, first, bounds, budget)
     return bounds, reason or ""
 
 
-def _solve(run: Run, first: UpperBound, bounds: np.ndarray, budget: Budget) -> str | None:
+def _one_by_one(run: Run, first: UpperBound, bounds: np.ndarray, budget: Budget) -> str | None:
+    """Lowers the bounds by an LMI for each pair of a deep chain; says why it stopped early."""
+    chain = Chain.of(run.blocks)
+    pairs = list(combinations(range(len(bounds)), 2))
+    for done, (a, b) in enumerate(pairs):
+        if budget.over():
+            return f"no time left after {done} of {len(pairs)} pairs"
+        budget.say(f"LMI of pair {done + 1} of {len(pairs)}")
+        row = np.zeros((1, len(bounds)))
+        row[0, a], row[0, b] = 1.0, -1.0
+        try:
+            lip = first * chain_bound(chain.with_rows(row), budget, PAIR_TOL)[0]
+        except (CertlipError, ValueError):
+            continue  # the pair keeps the bound that it has
+        bounds[a, b] = bounds[b, a] = min(bounds[a, b], lip.value)
+    return None
+
+
+def _in_batches(run: Run, first: UpperBound, bounds: np.ndarray, budget: Budget) -> str | None:
     """Lowers the bounds by an LMI for each pair, in batches; says why it stopped early."""
     forms = whole(run.blocks)
     pairs = list(combinations(range(len(bounds)), 2))
