@@ -17,7 +17,7 @@ from certlip.blocks import PaddedEquilibrium
 from certlip.linalg.operators.padded_equilibrium import PaddedOperator
 
 BLOCK = 4  # vectors at a time
-STEPS = 8  # of the search for t
+SEARCH = (0.1, 0.03, 0.01)  # steps of log t, each taken as long as it helps
 
 
 class Scale(NamedTuple):
@@ -49,16 +49,13 @@ class _Search:
             return Scale(1.0, math.inf)
         center = math.sqrt(a / b)
         best = self.at(center)
-        step = 0.1
-        for _ in range(STEPS):
-            tried = [self.at(best.scale * math.exp(sign * step)) for sign in (1.0, -1.0)]
-            better = min(tried, key=lambda scale: scale.lip)
-            if better.lip < best.lip:
-                best = better
-            else:
-                step /= 4.0
-            if step < 1e-3:
-                break
+        for step in SEARCH:
+            for sign in (1.0, -1.0):
+                before = best
+                while (near := self.at(best.scale * math.exp(sign * step))).lip < best.lip:
+                    best = near
+                if best is not before:  # convex: the other direction leads up
+                    break
         return best
 
     def at(self, t: float) -> Scale:
@@ -82,7 +79,7 @@ class _Search:
             warnings.simplefilter("ignore")  # an eigenvalue to fewer digits is as good a guess
             try:
                 values, self.X = lobpcg(
-                    right, self.X, B=operator(lambda z: 2.0 * W.symmetric(z)), tol=1e-6, maxiter=100
+                    right, self.X, B=operator(lambda z: 2.0 * W.symmetric(z)), tol=1e-5, maxiter=50
                 )
             except np.linalg.LinAlgError:  # M is nearly singular or not finite: no estimate
                 return math.nan

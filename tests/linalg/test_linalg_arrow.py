@@ -73,6 +73,19 @@ def test_every_matrix_of_the_ball_counts(seed, sizes, q, share):
         assert is_arrow_positive_definite(cut(S, sizes, q, R))
 
 
+@pytest.mark.parametrize(
+    "at", [[(2, 0), (3, 0)], [(2, 0), (2, 1)], [(4, 0), (5, 0)], [(4, 0), (4, 1)]]
+)
+def test_a_radius_counts_in_rows_and_columns(at):
+    """Two radii r in one row or column, blocks below the diagonal or the border: ‖R‖₂ = √2·r."""
+    sizes, q = [2, 2], 2
+    R = np.zeros((6, 6))
+    for i, j in at:
+        R[i, j] = R[j, i] = 0.75
+    assert not is_arrow_positive_definite(cut(np.eye(6), sizes, q, R))
+    assert is_arrow_positive_definite(cut(np.eye(6), sizes, q, 0.6 * R))
+
+
 @pytest.mark.parametrize("where", ["diagonal", "below", "border", "corner"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e308])
 def test_numbers_that_are_none_prove_nothing(where, value):

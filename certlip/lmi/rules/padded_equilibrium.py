@@ -5,7 +5,7 @@ With Λ = tΨ⁻¹ and M = GᵀG/l + Ψ⁻¹ŪŪᵀΨ⁻¹/l + 2AᵀA + 2mI for 
     tM − GᵀG/L − t²Ψ⁻¹UUᵀΨ⁻¹/L ⪰ (t/L)(2L(AᵀA + mI) + (L/l − t)Ψ⁻¹ŪŪᵀΨ⁻¹ + (L/l − 1/t)GᵀG),
 
 since UUᵀ ⪯ ŪŪᵀ. For t = 1 and L ≥ l nothing is left to compute: the bracket is at least 2L·mI ≻ 0. For
-smaller L it has the same taps at every pixel, up to Ψ, and q dense rows: an arrow (`linalg.rigorous`).
+smaller L it has the same taps at every pixel, up to Ψ, and q dense rows: block tridiagonal with a border.
 M/t, the left side of (3) with Γ = Ψ⁻¹, is at least 2mI ⪰ 2μΓ for μ = m·min Ψ: always well-posed.
 """
 
@@ -88,9 +88,9 @@ class Condition:
 
     def holds(self, t: float, lip: float) -> bool:
         """Whether it is proven positive definite."""
-        return is_arrow_positive_definite(self.arrow(t, lip), slack=SLACK)
+        return is_arrow_positive_definite(self.matrix(t, lip), slack=SLACK)
 
-    def arrow(self, t: float, lip: float) -> Arrow:
+    def matrix(self, t: float, lip: float) -> Arrow:
         """(…) ≻ 0 if this matrix is: its coefficients of GᵀG and ŪŪᵀ are rounded down."""
         of_UU, of_GG = _coefficients(t, lip, self.block.lip)
         AA, UU = self.AA * (2.0 * lip), self.UU * of_UU
