@@ -39,7 +39,7 @@ def best_multiple(problem: Problem, lam: np.ndarray) -> tuple[float, float]:
         return _largest(A / t + t * B)
 
     # both ends prove at least the value that t = √(a/b) does
-    middle, reach = 0.5 * np.log(a / b), np.log(2.0)
+    middle, reach = 0.5 * (np.log(a) - np.log(b)), np.log(2.0)
     low, high = middle - reach, middle + reach
     share = (5.0**0.5 - 1.0) / 2.0
     left, right = high - share * (high - low), low + share * (high - low)
@@ -60,7 +60,8 @@ def best_multiple(problem: Problem, lam: np.ndarray) -> tuple[float, float]:
 
 
 def _parts(problem: Problem, lam: np.ndarray) -> tuple[Tensor, Tensor] | None:
-    """D^{−½}GᴴGD^{−½} and D^{−½}ΛUUᴴΛD^{−½} up to a unitary factor, (F, n, n)."""
+    """D^{−½}GᴴGD^{−½} and D^{−½}ΛUUᴴΛD^{−½} up to a unitary factor, (F, n, n); None unless D ≻ 0 and both
+    are finite."""
     Lam = torch.as_tensor(lam, dtype=torch.float64, device=problem.W.device)[:, None]
     eye = torch.eye(problem.n, dtype=problem.W.dtype, device=problem.W.device)
     half = Lam * (eye - problem.W)
@@ -72,7 +73,8 @@ def _parts(problem: Problem, lam: np.ndarray) -> tuple[Tensor, Tensor] | None:
         scaled = torch.linalg.solve_triangular(C, X, upper=False)
         return scaled @ scaled.mH
 
-    return gram(problem.G[0].mH.contiguous()), gram(Lam * problem.U)
+    parts = gram(problem.G[0].mH.contiguous()), gram(Lam * problem.U)
+    return parts if all(bool(part.isfinite().all()) for part in parts) else None
 
 
 def _largest(A: Tensor) -> float:
