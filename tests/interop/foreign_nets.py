@@ -29,9 +29,12 @@ def image_net(seed):
     for _ in range(rng.integers(1, 5)):
         layer = _layer(rng, *y.shape[1:])
         try:
-            y = layer(y)
+            found = layer(y)
         except RuntimeError:  # it does not fit the image
             continue
+        if found.numel() == 0:  # all of the image was cut off
+            continue
+        y = found
         layers.append(layer.eval())
     head = [
         nn.Flatten(),

@@ -108,3 +108,10 @@ class TwoInputs(nn.Module):
 def test_two_inputs_are_refused():
     with pytest.raises(UnsupportedError, match="TwoInputs: 2 inputs"):
         from_torch(TwoInputs(), (3,))
+
+
+def test_a_module_in_training_is_traced_in_evaluation():
+    module = Parts(CHAINS["dropout"]).double().train()
+    network = from_torch(module, (2, 4, 4))
+    assert module.training
+    assert_same(network, module, (2, 4, 4))
