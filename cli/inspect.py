@@ -10,7 +10,7 @@ from .session import Session, command
 
 def inspect(session: Session, model: ModelPath) -> int:
     """Show the blocks of a model, their shapes, rules and proven constants."""
-    from certlip.blocks import ConvEquilibrium, Equilibrium
+    from certlip.blocks import ConvEquilibrium, Equilibrium, PaddedEquilibrium
     from certlip.certify.document import block_row
     from certlip.errors import CertlipError
     from certlip.lmi.rules import RULES
@@ -30,6 +30,8 @@ def inspect(session: Session, model: ModelPath) -> int:
             )
         if isinstance(block, Equilibrium | ConvEquilibrium) and block.origin is not None:
             rows[-1]["family"] = block.origin.family
+        elif isinstance(block, PaddedEquilibrium):
+            rows[-1]["family"] = "lben"
     session.say(f"{model}: {network.in_width} inputs, {network.classes} outputs")
     session.say(f"function sha256 {network.sha256()}")
     session.say(blocks_table(rows))

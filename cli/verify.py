@@ -26,7 +26,7 @@ def verify(
     """Re-prove a certificate from its stored numbers, with NumPy alone."""
     from certlip.checker import CertificateError, check_certificate
 
-    session.prepare_numpy()
+    (session.prepare_numpy if model is None else session.prepare_torch)()
     model_hash = None if model is None else read_model(model).sha256()
     data_hash = None
     if dataset is not None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from certlip.blocks import Block, ConvEquilibrium, Equilibrium, Network
+from certlip.blocks import Block, ConvEquilibrium, Equilibrium, Network, PaddedEquilibrium
 from certlip.errors import CertlipError, InconclusiveError, InputError, RejectedError
 from certlip.linalg.rigorous import UpperBound, require_ieee
 from certlip.linalg.rigorous.bounds import product
@@ -51,6 +51,8 @@ def check(
     for k, block in enumerate(network.blocks):
         if isinstance(block, Equilibrium | ConvEquilibrium):
             found, bound = _equilibrium_rows(k, block, conditions, lip, searches)
+        elif isinstance(block, PaddedEquilibrium):
+            found, bound = _padded_rows(k, block, conditions, lip)
         else:
             found, bound = _explicit_row(k, block)
         rows.extend(found)
@@ -124,7 +126,31 @@ def _lipschitz_row(
     except CertlipError as error:
         return row | _failed(error) | {"seconds": time.perf_counter() - start}, None
     assert isinstance(proof, EquilibriumProof)
-    row |= {
+    return row | _fields(proof), proof.lip
+
+
+def _padded_rows(
+    k: int, block: PaddedEquilibrium, conditions: Sequence[str], lip: float | None
+) -> tuple[list[dict[str, Any]], UpperBound | None]:
+    """One rule proves all conditions of this kind, by its formula."""
+    row, start = _row(k, block.n, conditions[0], lip), time.perf_counter()
+    try:
+        proof = apply_rule(block, lip=lip)
+    except CertlipError as error:
+        row |= _failed(error) | {"seconds": time.perf_counter() - start}
+        return [row | {"condition": condition} for condition in conditions], None
+    assert isinstance(proof, EquilibriumProof)
+    rows = []
+    for condition in conditions:
+        fields = _fields(proof) | {"condition": condition}
+        if condition == "3":
+            fields |= {"lipschitz_claimed": None, "lipschitz_upper": None}
+        rows.append(row | fields)
+    return rows, None if tuple(conditions) == ("3",) else proof.lip
+
+
+def _fields(proof: EquilibriumProof) -> dict[str, Any]:
+    return {
         "method": proof.method,
         "solver": proof.solver,
         "family": proof.family,
@@ -136,7 +162,6 @@ def _lipschitz_row(
         "proven": True,
         "outcome": "proven",
     }
-    return row, proof.lip
 
 
 def _well_posed_row(k: int, block: Equilibrium | ConvEquilibrium, search: Search) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from certlip.blocks import ConvEquilibrium, Equilibrium, Network
+from certlip.blocks import ConvEquilibrium, Equilibrium, Network, PaddedEquilibrium
 from certlip.errors import CertlipError, InconclusiveError, UnsupportedError
 from certlip.linalg.rigorous import UpperBound, require_ieee
 from certlip.linalg.rigorous.bounds import product
@@ -44,7 +45,7 @@ def prove(
         UnsupportedError: a block without a rule.
     """
     require_ieee()
-    kinds = Equilibrium | ConvEquilibrium
+    kinds = Equilibrium | ConvEquilibrium | PaddedEquilibrium
     implicit = [k for k, block in enumerate(network.blocks) if isinstance(block, kinds)]
     if lip is not None and len(implicit) != 1:
         raise UnsupportedError(
@@ -52,7 +53,9 @@ def prove(
         )
     proofs: list[BlockProof] = []
     for k, block in enumerate(network.blocks):
-        options = {"lip": lip, "search": search} if k in implicit else {}
+        options: dict[str, Any] = {"lip": lip} if k in implicit else {}
+        if isinstance(block, Equilibrium | ConvEquilibrium):
+            options["search"] = search
         try:
             proofs.append(apply_rule(block, **options))
         except CertlipError as error:

@@ -22,9 +22,10 @@ class Solved(Rung):
         for k, block in enumerate(network.blocks):
             if not isinstance(block, Equilibrium | ConvEquilibrium):
                 continue
-            budget.say(f"LMI of block {k}, {block.n:,} multipliers")
             pixels = block.torus.pixels if isinstance(block, ConvEquilibrium) else 1
-            reason = budget.short_of(BYTES * block.n**2 * pixels)
+            need = BYTES * block.n**2 * pixels
+            budget.say(f"LMI of block {k}, {block.n:,} multipliers, about {need / 2**30:.2f} GiB")
+            reason = budget.short_of(need)
             start, lip, estimate = time.perf_counter(), None, None
             if budget.over():
                 reason = "no time left"
