@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import numpy as np
+import torch
 
 from certlip.blocks import ConvEquilibrium, Equilibrium
 from certlip.linalg.rigorous import UpperBound, is_positive_definite, negative_direction
 from certlip.linalg.rigorous.ball import Ball
 from certlip.linalg.rigorous.frequencies import largest_norm
+from certlip.linalg.rigorous.posterior import are_positive_definite
 from certlip.linalg.rigorous.rounding import TINY, U, up
 from certlip.lmi.conditions import Conditions
 from certlip.lmi.forms import Forms, forms_of
@@ -20,18 +23,27 @@ Matrix = Callable[[Conditions], Ball]
 
 
 class Everywhere:
-    """The conditions of one block, or of all these forms."""
+    """The conditions of one block, or of all these forms.
 
-    def __init__(self, of: Equilibrium | ConvEquilibrium | Iterable[Forms]) -> None:
+    Definiteness is proven by verified Cholesky on the CPU; on another device, whose factorization is not
+    known to be an ordinary one, a posteriori from products alone.
+    """
+
+    def __init__(
+        self, of: Equilibrium | ConvEquilibrium | Iterable[Forms], device: str = "cpu"
+    ) -> None:
         implicit = isinstance(of, Equilibrium | ConvEquilibrium)
         self.forms = forms_of(of) if implicit else of
+        self.is_definite: Callable[[Ball], bool] = (
+            _by_cholesky if device == "cpu" else partial(a_posteriori, device=device)
+        )
 
     def __iter__(self) -> Iterator[Conditions]:
         return map(Conditions, self.forms)
 
     def definite(self, matrix: Matrix) -> bool:
         """Whether the matrix is proven to be positive definite."""
-        return all(is_positive_definite(matrix(each), slack=SLACK) for each in self)
+        return all(self.is_definite(matrix(each)) for each in self)
 
     def negative(self, matrix: Matrix) -> float | None:
         """A proven upper bound of xᵀMx < 0 for a unit vector x and one of the matrices, if found."""
@@ -62,6 +74,17 @@ class Everywhere:
             return _root(rows)[:, None] * of.W * _inverse_root(rows)[None, :]
 
         return largest_norm(map(weighted, self.forms))
+
+
+def _by_cholesky(ball: Ball) -> bool:
+    return is_positive_definite(ball, slack=SLACK)
+
+
+def a_posteriori(ball: Ball, device: str) -> bool:
+    """Whether all matrices of the ball are proven to be positive definite by products on a device."""
+    S = torch.from_numpy(np.ascontiguousarray(ball.mid)).to(device)
+    R = torch.from_numpy(np.ascontiguousarray(ball.radius())).to(device)
+    return bool(are_positive_definite(S, R, slack=SLACK).all())
 
 
 def _smallest_eigenvalue(matrix: np.ndarray) -> float:

@@ -27,8 +27,9 @@ def prove_equilibrium(
         InputError: multipliers that are not positive.
     """
     start = time.perf_counter()
-    guess = (search or Search())(block, lip)
-    conditions = Everywhere(block)
+    search = search or Search()
+    guess = search(block, lip)
+    conditions = Everywhere(block, search.device)
     mu = monotonicity(conditions, guess.gam, guess.source, guess.solver is None)
     proven = smallest_lipschitz(conditions, guess, lip)
     return EquilibriumProof(
