@@ -114,6 +114,7 @@ def test_an_exact_referee_agrees():
     chain = chain_of([np.array([[3.0]]), np.array([[0.5]]), np.array([[7.0]])])
     found = analytic_chain(chain)
     assert found.lip == pytest.approx(10.5)
+    assert found.lam is not None
     proven = prove_chain(chain, found.lam, found.lip).value
     l1, l2 = (Q(float(v)) for v in found.lam)
     L = Q(proven)

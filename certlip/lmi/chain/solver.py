@@ -121,7 +121,8 @@ class _Path:
         self.t = math.inf
         self.leap = 6.0  # ‖d‖²_H of the next growth of t
         self.since = 1  # steps since t grew
-        self.idle = 0  # steps since anything got better
+        self.nearest, self.farthest = math.inf, 0.0  # to the central path, and along it
+        self.idle = 0  # steps since any of these, ρ or the dual bound got better
 
     @property
     def gap(self) -> float:
@@ -135,13 +136,16 @@ class _Path:
         """One Newton step; False if none is possible."""
         point = Inverse(self.chain, self.lam, self.factors)
         directions = Directions.at(point, FAR if self.lower == 0.0 else CLOSE)
-        before = (self.best_rho, self.lower)
+        before = self.best_rho, self.lower, self.farthest, self.nearest
         self.lower = max(self.lower, directions.lower_bound())
         self._choose_weight(directions)
         moved = self._step(*directions.direction(self.t))
         if self.rho < self.best_rho:
             self.best_lam, self.best_rho = self.lam, self.rho
-        self.idle = 0 if (self.best_rho, self.lower) != before else self.idle + 1
+        self.nearest = min(self.nearest, directions.off_centre)
+        self.farthest = max(self.farthest, self.t)
+        now = self.best_rho, self.lower, self.farthest, self.nearest
+        self.idle = 0 if now != before else self.idle + 1
         return moved
 
     def _choose_weight(self, directions: Directions) -> None:
