@@ -206,7 +206,8 @@ def test_newtons_equations_are_solved_whatever_the_units(seed, exponent):
 
 def test_a_singular_hessian_is_lifted_and_one_of_nan_ends():
     H = torch.ones(1, 3, 3).double()
-    assert symmetric_solve(H, torch.ones(1, 3).double()).isfinite().all()
+    y = symmetric_solve(H, torch.ones(1, 3).double())
+    torch.testing.assert_close(H @ y[..., None], torch.ones(1, 3, 1).double(), rtol=1e-8, atol=0)
     assert symmetric_solve(H * torch.nan, torch.ones(1, 3).double()).isnan().all()
 
 
@@ -267,6 +268,7 @@ def test_a_path_gives_what_satisfied_it():
 
 def test_each_step_tells_about_all_problems():
     barrier, x = disc(0.0, 1.0)
+    x[1] = torch.tensor([1.0, 0.0, 8.9])  # takes longer than the other
     seen = []
 
     def say(iteration, rho, gap):
@@ -335,7 +337,7 @@ def test_a_deadline_returns_the_best_point_so_far(steps, monkeypatch):
 # --- where it begins -----------------------------------------------------------------------------
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(
     seed=seeds,
     u=st.integers(-6, 6),
@@ -367,7 +369,7 @@ def test_multipliers_that_are_not_positive_start_nothing(gam):
     assert lipschitz_start(two, torch.tensor([-1.0]).double()) is None
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(seed=seeds, spread=st.floats(0.0, 6.0))
 def test_phase_one_finds_a_metric(seed, spread):
     """(3) holds with Γ = Λ by construction, and rarely with Γ = I."""
@@ -382,7 +384,7 @@ def test_phase_one_finds_a_metric(seed, spread):
     assert np.linalg.eigvalsh(half + half.T)[0] > 0
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(seed=seeds, excess=st.floats(1e-6, 10.0), n=st.integers(1, 5))
 def test_phase_one_finds_nothing_where_an_eigenvalue_is_beyond_one(seed, excess, n):
     """(3) bounds the real parts of W's eigenvalues by 1."""

@@ -69,14 +69,14 @@ def steepest(W, U, G, rng, steps=30):
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 6])
 def test_no_proven_bound_is_below_any_slope(n):
-    """Three times 56 networks: W and U with many output maps, (10) proven of each, some in full."""
+    """Twice 84 networks: W and U with many output maps, (10) proven of each, some in full."""
     rng = np.random.default_rng(n)
-    for share in (0.02, 0.3, 1.0):
+    for share in (0.02, 0.5):
         d = int(rng.integers(1, 4))
         A, B = rng.standard_normal((2, n, n))
         t = 10.0 ** rng.uniform(-1, 1, n)
         W = ((1 - share) * np.eye(n) - A @ A.T / n + B - B.T) * t / t[:, None]
-        U, G = rng.standard_normal((n, d)), rng.standard_normal((56, 1, n))
+        U, G = rng.standard_normal((n, d)), rng.standard_normal((84, 1, n))
         truth = pattern_slopes(W[None], U[None], G)
         problem = Problem.of_rows(block_of(W, U, np.eye(n)), torch.from_numpy(G[:, 0]))
         for k, candidate in enumerate(Structured(tol=0.1).minimise(problem)):
@@ -108,7 +108,7 @@ def test_a_difference_of_shifted_relus_has_a_bound_of_at_least_one():
             proven(block, Search("structured"), lip)
 
 
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(seed=seeds, excess=st.floats(0.0, 3.0), n=st.integers(1, 4))
 def test_a_block_with_an_eigenvalue_beyond_one_is_never_well_posed(seed, excess, n):
     W = np.random.default_rng(seed).standard_normal((n, n))
@@ -257,6 +257,17 @@ def test_options_reach_the_solver():
     assert rough.lip.value > fine.lip.value * 1.001
 
 
+@pytest.mark.parametrize("search", [QUICK, Search("cvxpy", options={"tol": 1e-6})])
+def test_the_margin_of_monotonicity_is_one_in_the_metric_that_was_found(search):
+    W, U, G = (parts_with_margin(3)[0][name] for name in "WUG")
+    assert np.linalg.eigvalsh(2 * np.eye(5) - W - W.T)[0] < 0
+    own = proven(block_of(W, U, G), search)
+    root = np.sqrt(own.gam)
+    half = root[:, None] * (np.eye(5) - W) / root
+    true = np.linalg.eigvalsh(half + half.T)[0] / 2
+    assert 0.9 * true < own.mu.value < true
+
+
 def test_a_formula_that_cannot_be_used_does_not_stop_the_solver():
     """An origin whose Γ violates (3): the formula is refuted, multipliers exist all the same."""
     parts, _ = parts_with_margin(2)
@@ -293,7 +304,7 @@ def test_a_convolution_is_proven_with_a_multiplier_per_channel():
     assert prove(network, search=Search("structured")).lip.value == own.lip.value
 
 
-@pytest.mark.parametrize("exponent", [-320, -300, -160, 160, 300])
+@pytest.mark.parametrize("exponent", [-300, -160, 160])
 @pytest.mark.filterwarnings("error")
 def test_numbers_that_overflow_are_undecided(exponent):
     W, U, G = (parts_with_margin(3)[0][name] for name in "WUG")
@@ -312,7 +323,7 @@ def test_numbers_that_overflow_are_undecided(exponent):
 # --- closed forms --------------------------------------------------------------------------------
 
 
-@settings(max_examples=10)
+@settings(max_examples=3)
 @given(seed=seeds)
 def test_the_best_bound_of_given_multipliers_is_where_the_condition_turns(seed):
     parts, _ = parts_with_margin(seed)
