@@ -50,6 +50,34 @@ class Radii:
         return int((self.predicted == self.label).sum())
 
 
+class Certifier:
+    """Certifies the samples of one proven network, a batch at a time, with no memory of the others.
+
+    Args:
+        network: The frozen network.
+        proof: Its proof.
+        device: Where guesses are computed; the verification is on the CPU whatever this is.
+    """
+
+    def __init__(self, network: Network, proof: NetworkProof, *, device: str = "cpu") -> None:
+        self.network = network
+        self.encloser = Encloser(network, proof, device=device)
+        self.bounds = pair_bounds(network, proof.lip, proof.before_last())
+
+    def __call__(self, x: np.ndarray, label: np.ndarray, *, keep_states: bool = False) -> Radii:
+        """Radii of x (n, d), n ≤ ROWS, with labels (n,).
+
+        A product may round a row by its position among ROWS rows: a dataset that is cut at multiples
+        of ROWS gets the same numbers whatever else is certified, in whatever order.
+
+        Raises:
+            InputError: x or label does not fit the network.
+        """
+        check_samples(self.network, x, label)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            return _batch(self.encloser, self.bounds, x, label, keep_states)
+
+
 def certify(
     network: Network,
     proof: NetworkProof,
@@ -66,6 +94,25 @@ def certify(
         InputError: x does not fit the network, a label is no class of it, or there are not two.
     """
     n = x.shape[0]
+    check_samples(network, x, label)
+    certifier = Certifier(network, proof, device=device)
+    parts: list[Radii] = []
+    for start in range(0, n, ROWS):
+        rows = slice(start, min(start + ROWS, n))
+        parts.append(certifier(x[rows], label[rows], keep_states=keep_states))
+        if on_progress is not None:
+            on_progress(rows.stop, n)
+    return _joined(parts)
+
+
+def check_samples(network: Network, x: np.ndarray, label: np.ndarray) -> None:
+    """Refuses samples that the network does not take.
+
+    Raises:
+        InputError: x is not float64 (n, in_width), label not (n,) of the network's classes, or the
+            network has fewer than two.
+    """
+    n = x.shape[0]
     if network.classes < 2:
         raise InputError("the model has one output: a class needs at least two logits")
     if x.ndim != 2 or x.shape[1] != network.in_width:
@@ -80,16 +127,6 @@ def certify(
         raise InputError(
             f"labels from {label.min()} to {label.max()}: the model has {network.classes} classes"
         )
-    encloser = Encloser(network, proof, device=device)
-    bounds = pair_bounds(network, proof.lip, proof.before_last())
-    parts: list[Radii] = []
-    for start in range(0, n, ROWS):
-        rows = slice(start, min(start + ROWS, n))
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            parts.append(_batch(encloser, bounds, x[rows], label[rows], keep_states))
-        if on_progress is not None:
-            on_progress(rows.stop, n)
-    return _joined(parts)
 
 
 def _batch(
