@@ -1,6 +1,7 @@
 """Definiteness without a trusted Cholesky, dense and block-tridiagonal, against exact rational LDLᵀ."""
 
 import itertools
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -190,6 +191,40 @@ def test_nan_in_one_block_of_a_factor_is_found_wherever_it_is(monkeypatch, at):
     S = BlockTridiagonal([Ball(np.eye(2))] * 3, [Ball(np.zeros((2, 2)))] * 2)
     monkeypatch.setattr(block_tridiagonal, "solve_triangular", lambda L, B, lower: 0.0 * B)
     assert not is_block_tridiagonal_definite(S)
+
+
+@settings(deadline=None, max_examples=100)
+@given(seeds, widths_of)
+def test_the_error_norm_is_above_the_exact_error_of_any_factor(seed, widths):
+    """Row sums of |S − τI − L̂L̂ᵀ| + R in rational arithmetic, for factors right, rounded and wrong."""
+    rng = np.random.default_rng(seed)
+    n, tau = sum(widths), 2.0**-20
+    L = np.tril(dense(blocks_of(np.tril(rng.normal(size=(n, n))), widths), widths))
+    A = symmetric(L @ L.T + tau * np.eye(n))  # rounded: the computed residual is about zero
+    R = symmetric(rng.uniform(size=(n, n))) * (dense(blocks_of(A, widths), widths) != 0)
+    wrong = L + np.where(L == 0.0, 0.0, rng.normal(size=(n, n)) * rng.choice([0.0, 1.0], (n, n)))
+    for factor, share in itertools.product((L, wrong), (0.0, 1.0)):
+        F, A_q = rational(factor), rational(A)
+        exact = max(
+            sum(
+                abs(
+                    A_q[i][j]
+                    - Fraction(tau) * (i == j)
+                    - sum(x * y for x, y in zip(F[i], F[j], strict=True))
+                )
+                + Fraction(float(share * R[i, j]))
+                for j in range(n)
+            )
+            for i in range(n)
+        )
+        blocks = blocks_of(factor, widths)
+        parts = [D.mid for D in blocks.D], [C.mid for C in blocks.C]
+        banded = block_tridiagonal._residual_norm(blocks_of(A, widths, share * R), parts, tau)
+        full = posterior._error_norm(
+            *(torch.tensor(a) for a in (A, share * R, tau * np.eye(n), factor.T.copy()))
+        )
+        for bound in (banded, float(full)):
+            assert exact <= Fraction(bound) <= exact * (1 + Fraction(1, 10**6)) + Fraction(1e-12)
 
 
 @pytest.mark.parametrize("slack", [0.5, np.nan, np.inf])

@@ -15,7 +15,7 @@ from certlip.errors import InputError
 from certlip.lmi.candidate import OPTIMAL, STOPPED
 from certlip.lmi.chain import analytic_chain, minimise_chain, prove_chain
 from certlip.lmi.chain.newton import Directions
-from certlip.lmi.chain.recursion import Inverse, dual_bound, gradient, schur_factors
+from certlip.lmi.chain.recursion import Inverse, Marginals, dual_bound, gradient, schur_factors
 from certlip.lmi.chain.scaled import ScaledChain
 from certlip.lmi.chain.start import boundary, inside, tightened
 from certlip.lmi.chain.windows import Windows
@@ -67,9 +67,10 @@ def test_gradient_and_hessian_are_those_of_the_log_determinant(seed, widths):
     derivative = inverse.derivative(list(eye[:, :-1].split(chain.widths, -1)), eye[:, -1])
     rows = torch.cat([gradient(derivative)[0], gradient(derivative)[1][:, None]], 1)
     torch.testing.assert_close(rows, H, rtol=1e-6, atol=1e-7 * float(H.abs().max()))
-    everywhere = Windows(inverse)  # one window: the inverse itself
-    r = torch.randn(2, len(flat) - 1).double()
-    torch.testing.assert_close(everywhere(r) @ H[:-1, :-1], r, rtol=1e-5, atol=1e-6)
+    everywhere, H = Windows(inverse), H[:-1, :-1]  # one window: the inverse itself
+    true = torch.randn(2, len(H)).double() * H.diagonal().rsqrt()
+    error = everywhere(true @ H) - true
+    assert float((error @ H * error).sum()) <= 1e-6 * float((true @ H * true).sum())
 
 
 @settings(deadline=None, max_examples=40)
@@ -79,6 +80,26 @@ def test_a_dual_bound_is_below_what_is_feasible(seed, widths):
     _, best = tightened(chain, lam, rho)
     assert float(dual_bound(inverse.marginals())) <= best * (1 + 1e-9)
     assert Directions.at(inverse, 1e-8).lower_bound() <= best * (1 + 1e-9)
+
+
+@settings(deadline=None, max_examples=60)
+@given(seeds, shapes, st.floats(-4, 0))
+def test_any_positive_semidefinite_matrix_gives_a_dual_bound(seed, widths, exponent):
+    """Off the central path neurons disagree, and the worst one decides."""
+    chain, lam, rho, _ = point(seed, widths)
+    _, best = tightened(chain, lam, rho)
+    P = torch.linalg.inv(matrix(chain, lam, rho))
+    B = torch.randn(P.shape, generator=torch.Generator().manual_seed(seed % 2**31)).double()
+    Z = P + 10.0**exponent * P.diagonal().max() * (B @ B.mT) / len(P)
+    sizes = [chain.A[0].shape[1], *chain.widths]
+    rows = [row.split(sizes, 1) for row in Z.split(sizes, 0)]
+    of = Marginals(
+        own=[rows[k][k].diagonal() for k in range(1, len(sizes))],
+        cross=[(chain.A[k - 1] @ rows[k - 1][k]).diagonal() for k in range(1, len(sizes))],
+        input=rows[0][0].trace(),
+        output=(chain.A[-1] @ rows[-1][-1] @ chain.A[-1].mT).trace(),
+    )
+    assert float(dual_bound(of)) <= best * (1 + 1e-9)
 
 
 def test_overlapping_windows_find_the_same_directions(monkeypatch):

@@ -85,16 +85,22 @@ def _proven(S: Tensor, R: Tensor, slack: float) -> Tensor:
         shift = tau[..., None, None] * eye
         factor, _ = torch.linalg.cholesky_ex(S - shift)
         root = factor.mT
-        size = root.abs()
-        E = (S - shift - root.mT @ root).abs()
-        rounding = gamma(n + 4) * (size.mT @ size + S.abs() + shift) + n * TINY
-        # the sums and products in here were rounded themselves: (n + 8) steps and those of the row sum
-        needed = slack * _up(_largest_row(E + rounding + R) * (1.0 + 2.0 * gamma(n + 8)))
+        needed = slack * _error_norm(S, R, shift, root)
         proven = proven | ((tau > _up(needed)) & _each(root.isfinite()))
         tau = torch.where(proven, tau, 1.25 * needed)
         if bool((proven | ~(tau < 1.0)).all()):
             break
     return proven
+
+
+def _error_norm(S: Tensor, R: Tensor, shift: Tensor, root: Tensor) -> Tensor:
+    """An upper bound of ‖X − τI − R̂ᵀR̂‖₂ for every |X − S| ≤ R; `shift` is τI, `root` any R̂."""
+    n = S.shape[-1]
+    size = root.abs()
+    E = (S - shift - root.mT @ root).abs()
+    rounding = gamma(n + 4) * (size.mT @ size + S.abs() + shift) + n * TINY
+    # the sums and products in here were rounded themselves: (n + 8) steps and those of the row sum
+    return _up(_largest_row(E + rounding + R) * (1.0 + 2.0 * gamma(n + 8)))
 
 
 def _largest_row(A: Tensor) -> Tensor:
