@@ -15,6 +15,7 @@ from certlip.blocks import Network
 from certlip.certify.enclosure import Encloser
 from certlip.certify.enclosure.network import ROWS
 from certlip.certify.eps import Eps
+from certlip.certify.float32 import Deployed
 from certlip.certify.status import Status
 from certlip.errors import InputError
 from certlip.linalg.rigorous.bounds import SQRT2
@@ -24,6 +25,9 @@ from certlip.lmi.pairs import pair_bounds
 
 #: Relative room left in a radius for the checker's own order of rounding.
 ROOM = 2.0**-40
+
+#: What a radius is about: the network in real arithmetic, or its float32 evaluation as well.
+SEMANTICS = ("real", "float32")
 
 
 @dataclass(frozen=True)
@@ -57,10 +61,24 @@ class Certifier:
         network: The frozen network.
         proof: Its proof.
         device: Where guesses are computed; the verification is on the CPU whatever this is.
+        semantics: One of `SEMANTICS`.
+
+    Raises:
+        UnsupportedError: float32 semantics of a block whose evaluation has no a-priori bound.
     """
 
-    def __init__(self, network: Network, proof: NetworkProof, *, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        network: Network,
+        proof: NetworkProof,
+        *,
+        device: str = "cpu",
+        semantics: str = "real",
+    ) -> None:
+        if semantics not in SEMANTICS:
+            raise InputError(f"semantics {semantics!r}: expected {' or '.join(SEMANTICS)}")
         self.network = network
+        self.deployed = Deployed(network, proof) if semantics == "float32" else None
         self.encloser = Encloser(network, proof, device=device)
         self.bounds = pair_bounds(network, proof.lip, proof.before_last())
 
@@ -75,7 +93,7 @@ class Certifier:
         """
         check_samples(self.network, x, label)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            return _batch(self.encloser, self.bounds, x, label, keep_states)
+            return _batch(self.encloser, self.bounds, x, label, keep_states, self.deployed)
 
 
 def certify(
@@ -85,6 +103,7 @@ def certify(
     label: np.ndarray,
     *,
     device: str = "cpu",
+    semantics: str = "real",
     keep_states: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Radii:
@@ -92,10 +111,11 @@ def certify(
 
     Raises:
         InputError: x does not fit the network, a label is no class of it, or there are not two.
+        UnsupportedError: as `Certifier` says.
     """
     n = x.shape[0]
     check_samples(network, x, label)
-    certifier = Certifier(network, proof, device=device)
+    certifier = Certifier(network, proof, device=device, semantics=semantics)
     parts: list[Radii] = []
     for start in range(0, n, ROWS):
         rows = slice(start, min(start + ROWS, n))
@@ -130,7 +150,12 @@ def check_samples(network: Network, x: np.ndarray, label: np.ndarray) -> None:
 
 
 def _batch(
-    encloser: Encloser, bounds: np.ndarray, x: np.ndarray, label: np.ndarray, keep_states: bool
+    encloser: Encloser,
+    bounds: np.ndarray,
+    x: np.ndarray,
+    label: np.ndarray,
+    keep_states: bool,
+    deployed: Deployed | None,
 ) -> Radii:
     enclosure = encloser(np.ascontiguousarray(x))
     y, error = enclosure.y, enclosure.error
@@ -140,8 +165,10 @@ def _batch(
     margins = down(down(y[row, predicted][:, None] - y) - up(SQRT2.value * error)[:, None])
     quotients = down(margins / bounds[predicted])
     margins[row, predicted] = quotients[row, predicted] = np.inf
-    margin, quotient = margins.min(axis=1), quotients.min(axis=1)
-    radius = down(quotient * (1.0 - ROOM))
+    radius = down(quotients.min(axis=1) * (1.0 - ROOM))
+    if deployed is not None:
+        margins, radius = deployed.shortened(enclosure.norms, margins, bounds[predicted], radius)
+    margin = margins.min(axis=1)
     finite = np.isfinite(y).all(axis=1) & np.isfinite(error)
     correct = predicted == label
     proven = finite & correct & (margin > 0.0) & (radius > 0.0) & np.isfinite(radius)

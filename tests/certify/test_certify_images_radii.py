@@ -70,7 +70,7 @@ def test_a_radius_is_strictly_below_the_exact_distance_to_the_boundary(a, b, sca
 def test_both_logits_of_a_margin_may_be_off(error, monkeypatch):
     # logits (1, 0) within an ℓ2 error e: the truth may be (1 − e/√2, e/√2)
     y, none = np.array([[1.0, 0.0]]), np.zeros(1)
-    found = Enclosure(y, np.array([error]), {}, none)
+    found = Enclosure(y, np.array([error]), {}, none, none[:, None])
     monkeypatch.setattr(radii_module, "Encloser", lambda *_args, **_options: lambda _x: found)
     net = Network([Resize(2, 2)])
     radii = certify(net, prove(net), y, np.array([0]))

@@ -41,7 +41,7 @@ from certlip.certify.enclosure.image import (
 from certlip.certify.enclosure.padded_equilibrium import PaddedEquilibriumEncloser
 from certlip.errors import InconclusiveError
 from certlip.linalg.rigorous import require_ieee
-from certlip.linalg.rigorous.rounding import up
+from certlip.linalg.rigorous.rounding import norm_up, up
 from certlip.lmi import BlockProof, NetworkProof
 from certlip.lmi.slack import SLACK
 from certlip.solvers import Evaluator
@@ -78,13 +78,15 @@ class Enclosure:
     """Logits y (batch, classes) with ‖y − f(x)‖₂ ≤ error (batch,), and the states on the way.
 
     `states[k]` (batch, n) is the guess that equilibrium block k was verified with, `residual` (batch,)
-    the largest proven bound of a residual, 0 for explicit networks.
+    the largest proven bound of a residual, 0 for explicit networks. `norms[:, k]` (batch, blocks) bounds
+    the norm of the true input of block k.
     """
 
     y: np.ndarray
     error: np.ndarray
     states: dict[int, np.ndarray]
     residual: np.ndarray
+    norms: np.ndarray
 
 
 def _local(block: Block, own: BlockProof) -> Callable[..., Local]:
@@ -112,6 +114,7 @@ class Encloser:
         self.device = device
         self.guess = Evaluator(network, device=device, compact=False)
         self.after = [proof.after(k).value for k in range(len(network.blocks))]
+        self.lip = [own.lip.value for own in proof.blocks]
         self.local = []
         for k, (block, own) in enumerate(zip(network.blocks, proof.blocks, strict=True)):
             try:
@@ -128,14 +131,17 @@ class Encloser:
         # an input that is no point is off by anything, though a block may leave it out
         error, worst = np.where(np.isfinite(y).all(axis=1), 0.0, np.inf), np.zeros(ROWS)
         states: dict[int, np.ndarray] = {}
+        norms, here = [], error  # ‖y − true y‖ ≤ here
         for k, block in enumerate(self.network.blocks):
+            norms.append(up(norm_up(y) + here))
             local = self._local(k, block, y)
             y = local.y
+            here = up(up(self.lip[k] * here) + local.delta)
             error = up(error + up(self.after[k] * (SLACK * local.delta)))
             if local.z is not None and local.residual is not None:
                 states[k] = local.z[:n]
                 worst = np.maximum(worst, local.residual)
-        return Enclosure(y[:n], error[:n], states, worst[:n])
+        return Enclosure(y[:n], error[:n], states, worst[:n], np.stack(norms, axis=1)[:n])
 
     def _local(self, k: int, block: Block, x: np.ndarray) -> Local:
         if not isinstance(block, Equilibrium | ConvEquilibrium | PaddedEquilibrium):

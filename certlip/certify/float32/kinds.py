@@ -1,0 +1,78 @@
+"""Which bound belongs to which kind of block, and why some kinds have none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from certlip.blocks import (
+    Activation,
+    Affine,
+    Block,
+    ConvEquilibrium,
+    Convolution,
+    ConvResidual,
+    Equilibrium,
+    GroupSort,
+    Network,
+    Normalize,
+    PaddedEquilibrium,
+    Pooling,
+    Residual,
+    Resize,
+    Window,
+)
+from certlip.certify.float32.base import LocalError
+from certlip.certify.float32.explicit import (
+    ActivationError,
+    MovesError,
+    NormalizeError,
+    PoolingError,
+    ProductError,
+)
+from certlip.certify.float32.residual import ResidualError
+from certlip.certify.float32.substitution import SubstitutionError
+from certlip.errors import UnsupportedError
+from certlip.linalg.operators import DIRECT_TAPS
+from certlip.linalg.triangular import strict_lower_blocks
+
+KINDS: dict[type[Block], Callable[..., LocalError]] = {
+    Normalize: NormalizeError,
+    Affine: ProductError,
+    Activation: ActivationError,
+    Residual: ResidualError,
+    Equilibrium: SubstitutionError,
+    Convolution: ProductError,
+    ConvResidual: ResidualError,
+    Pooling: PoolingError,
+    Resize: MovesError,
+    Window: MovesError,
+    GroupSort: MovesError,
+}
+
+
+def require_bounded(network: Network) -> None:
+    """Raises an `UnsupportedError` unless the float32 evaluation of every block has an a-priori bound."""
+    for k, block in enumerate(network.blocks):
+        reason = _missing(block)
+        if reason is not None:
+            raise UnsupportedError(f"float32 semantics: block {k} ({block.kind}): {reason}")
+
+
+def _missing(block: Block) -> str | None:
+    if isinstance(block, Equilibrium) and strict_lower_blocks(block.W.numpy()) is not None:
+        return None
+    if isinstance(block, Equilibrium | ConvEquilibrium | PaddedEquilibrium):
+        return (
+            "its equilibrium is solved to a tolerance, and where a solver stops inside the ball is "
+            "unknown; only a triangular dense W, solved by substitution, has a bound"
+        )
+    if type(block) not in KINDS:
+        return "no bound of its float32 evaluation is known"
+    if isinstance(block, Convolution) and _by_frequency(block):
+        return f"a circular kernel of more than {DIRECT_TAPS} taps is evaluated by frequencies"
+    return None
+
+
+def _by_frequency(block: Convolution) -> bool:
+    taps = block.K.shape[2] * block.K.shape[3]
+    return block.padding == "circular" and taps > DIRECT_TAPS
