@@ -42,7 +42,7 @@ class Conditions:
         """2Γ − ΓW − WᵀΓ − 2μΓ, the matrix of (3) with monotonicity margin μ ≥ 0 in the Γ metric."""
         if not 0.0 <= mu < np.inf:
             raise InputError(f"μ = {mu}: a monotonicity margin is nonnegative and finite")
-        gam = self.of.spread(_positive("gam", gam, self.n))
+        gam = self.of.spread(positive("gam", gam, self.n))
         matrix = self._multiplied(gam)
         if mu:
             matrix = matrix - _diagonal(Ball(2.0 * gam) * mu)
@@ -52,7 +52,7 @@ class Conditions:
         """2Λ − ΛW − WᵀΛ − GᵀG/L − ΛUUᵀΛ/L, the matrix of (4) and (10)."""
         if not 0.0 < lip < np.inf:
             raise InputError(f"L = {lip}: a Lipschitz bound is positive and finite")
-        lam = self.of.spread(_positive("lam", lam, self.n))
+        lam = self.of.spread(positive("lam", lam, self.n))
         lam_UU_lam = (Ball(lam[:, None]) * self.UU) * Ball(lam[None, :])
         return mirrored(self._multiplied(lam) - (self.GG + lam_UU_lam) / lip)
 
@@ -66,7 +66,7 @@ def _diagonal(values: Ball) -> Ball:
     return Ball(np.diag(values.mid), None if values.rad is None else np.diag(values.rad))
 
 
-def _positive(name: str, values: np.ndarray, n: int) -> np.ndarray:
+def positive(name: str, values: np.ndarray, n: int) -> np.ndarray:
     """Multipliers must be positive: M ≻ 0 does not imply it (W = 2, λ = −1 "proves" an ill-posed block)."""
     values = np.asarray(values, dtype=np.float64)
     if values.shape != (n,):

@@ -14,7 +14,7 @@ from certlip.errors import InputError
 from certlip.linalg.rigorous.ball import Ball, mirrored
 from certlip.linalg.rigorous.block_tridiagonal import BlockTridiagonal
 from certlip.lmi.chain.problem import Chain
-from certlip.lmi.conditions import _positive
+from certlip.lmi.conditions import positive
 
 
 class ChainConditions:
@@ -35,7 +35,7 @@ class ChainConditions:
         """
         if not 0.0 < lip < np.inf:
             raise InputError(f"L = {lip}: a Lipschitz bound is positive and finite")
-        parts = [Ball(part) for part in self.chain.split(_positive("lam", lam, self.chain.n))]
+        parts = [Ball(part) for part in self.chain.split(positive("lam", lam, self.chain.n))]
         D = [_diagonal(2.0 * part) for part in parts]
         first = parts[0]
         D[0] = mirrored(D[0] - (first[:, None] * self.UU) * first[None, :] / lip)

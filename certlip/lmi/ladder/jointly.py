@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -32,6 +33,7 @@ from certlip.lmi.problem import Problem
 from certlip.lmi.solvers.structured import Structured
 from certlip.lmi.whole import BYTES, states, whole
 
+SEGMENT = 10  # activations of one part of a deep chain
 DENSE = (Normalize, Affine, Activation, Equilibrium, Residual)
 
 
@@ -58,6 +60,19 @@ class Run:
     def feed_forward(self) -> bool:
         """Whether the matrix of (10) is block tridiagonal."""
         return all(isinstance(b, Normalize | Affine | Activation) for b in self.blocks)
+
+    def segments(self) -> list[Run]:
+        """The parts of a deep chain, `SEGMENT` activations each, that end before an activation: what
+        they prove costs as much per layer at any depth. None of a chain that is not deep."""
+        at = [k for k, block in enumerate(self.blocks) if isinstance(block, Activation)]
+        if not self.feed_forward or len(at) <= 1.5 * SEGMENT:
+            return []
+        cuts = [0, *at[SEGMENT::SEGMENT], len(self.blocks)]
+        return [
+            Run(self.start + a, self.start + b, self.blocks[a:b])
+            for a, b in pairwise(cuts)
+            if any(isinstance(block, Activation) for block in self.blocks[a:b])
+        ]
 
     def too_large(self, budget: Budget) -> str | None:
         """Why the run is not worth trying as one dense matrix, or as a chain."""
@@ -110,21 +125,24 @@ class Jointly(Rung):
         for run in runs(network):
             if run.alone:
                 continue  # the block's own bound, times a number
-            budget.say(f"LMI of blocks {run.start} to {run.stop - 1}, {run.n:,} multipliers")
-            start, lip, estimate = time.perf_counter(), None, None
-            reason = run.too_large(budget) or ill_posed(network, run, best)
-            if budget.over():
-                reason = "no time left"
-            if reason is None:
-                try:
-                    lip, estimate = _solved(run, budget)
-                except CertlipError as error:
-                    reason = str(error)
-            seconds = time.perf_counter() - start
-            found.append(
-                Stretch(run.start, run.stop, lip, seconds, self.name, reason or "", estimate)
-            )
+            if network.blocks[run.start : run.stop] == run.blocks:
+                found += [self._bounded(network, part, best, budget) for part in run.segments()]
+            found.append(self._bounded(network, run, best, budget))
         return found
+
+    def _bounded(self, network: Network, run: Run, best: Best, budget: Budget) -> Stretch:
+        budget.say(f"LMI of blocks {run.start} to {run.stop - 1}, {run.n:,} multipliers")
+        start, lip, estimate = time.perf_counter(), None, None
+        reason = run.too_large(budget) or ill_posed(network, run, best)
+        if budget.over():
+            reason = "no time left"
+        if reason is None:
+            try:
+                lip, estimate = _solved(run, budget)
+            except CertlipError as error:
+                reason = str(error)
+        seconds = time.perf_counter() - start
+        return Stretch(run.start, run.stop, lip, seconds, self.name, reason or "", estimate)
 
 
 def ill_posed(network: Network, run: Run, best: Best) -> str | None:

@@ -35,7 +35,7 @@ class Scaled:
     def of(cls, problem: Problem, b: int, start: np.ndarray | None = None) -> Scaled:
         """The problem of output map b; multipliers to `start` from become μ = 1, up to a factor."""
         W, U, G = (array.cpu().numpy() for array in (problem.W, problem.U, problem.G[b]))
-        t = _balanced(W, U, G) if start is None else np.sqrt(start.max() / start)
+        t = balanced(W, U, G) if start is None else np.sqrt(start.max() / start)
         K = (np.eye(problem.n) - W) * t / t[:, None]
         U, G = U / t[:, None], G * t
         kappa = _or_one(np.abs(K.diagonal(axis1=1, axis2=2)).mean())
@@ -72,7 +72,7 @@ def _norm(blocks: np.ndarray) -> float:
     return float(np.linalg.norm(blocks, 2, axis=(1, 2)).max())
 
 
-def _balanced(W: np.ndarray, U: np.ndarray, G: np.ndarray) -> np.ndarray:
+def balanced(W: np.ndarray, U: np.ndarray, G: np.ndarray) -> np.ndarray:
     """t (n,) for which what a unit reads is as large as what is read of it (Osborne's iteration), with
     U and G at size one: the layers of a chain then have norms of about one."""
     squares = [np.sum(np.abs(array) ** 2, axis=0) for array in (W, U, G)]

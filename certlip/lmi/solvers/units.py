@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from certlip.lmi.problem import Problem
-from certlip.lmi.solvers.scaled import _balanced
+from certlip.lmi.solvers.scaled import balanced
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Units:
         outputs = problem.G.transpose(0, 1).flatten(1, 2)  # (F, Bq, n), the rows of all output maps
         blocks = (array.cpu().numpy() for array in (problem.W, problem.U, outputs))
         with np.errstate(all="ignore"):  # NaN is taken as 1
-            t = torch.from_numpy(_balanced(*blocks)).to(problem.W.device)
+            t = torch.from_numpy(balanced(*blocks)).to(problem.W.device)
         t = torch.exp2(t.log2().nan_to_num(0.0, 0.0, 0.0).round())
         return cls(t, _size(problem.U / t[:, None]), _size(problem.G * t))
 
