@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from certlip.errors import InputError, UnsoundError
+from certlip.errors import InputError, UnsoundError, UnsupportedError
 
 from .options import (
     EPS,
@@ -34,8 +34,13 @@ def certify(
     limit: Limit = None,
     norm: Annotated[str, typer.Option(help="l2.")] = "l2",
     eps: EpsOption = EPS,
-    semantics: Annotated[str, typer.Option(help="real.")] = "real",
+    semantics: Annotated[
+        str, typer.Option(help="real, or float32: the deployed evaluation as well.")
+    ] = "real",
     report: Annotated[Path | None, typer.Option(help="Folder for JSON and HTML.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in the report's folder.")
+    ] = False,
     certificate: Annotated[Path | None, typer.Option(help="FILE.certlip to write.")] = None,
     fail_under: Annotated[str | None, typer.Option(help='Gates: "36/255=0.55".')] = None,
     falsify: Annotated[int, typer.Option(help="Certified points to attack; 0: none.")] = 16,
@@ -50,14 +55,22 @@ def certify(
 ) -> int:
     """Certify a model on a dataset: radii that no perturbation can break, proven."""
     from certlip.certify import parse_eps
+    from certlip.certify.float32 import require_bounded
+    from certlip.certify.radii import SEMANTICS
     from certlip.report.html import require_packages
     from certlip.report.terminal import blocks_table, certify_table
 
-    from .certifying import certify_run, parse_gates
+    from .certifying import certify_run
+    from .gates import parse_gates
+    from .run_folder import check_folder
 
-    for option, value, known in (("norm", norm, "l2"), ("semantics", semantics, "real")):
-        if value != known:
-            raise InputError(f"--{option} {value}: expected {known}")
+    for option, value, known in (("norm", norm, ["l2"]), ("semantics", semantics, SEMANTICS)):
+        if value not in known:
+            raise InputError(f"--{option} {value}: expected {' or '.join(known)}")
+    if certificate is not None and semantics != "real":
+        raise UnsupportedError(
+            f"--certificate with --semantics {semantics}: version 1 of the format covers real only"
+        )
     for option, value, low in (("falsify", falsify, 0), ("steps", steps, 1)):
         if value < low:
             raise InputError(f"--{option} {value}: expected at least {low}")
@@ -67,10 +80,15 @@ def certify(
     check_writable("--certificate", certificate)
     if report is not None:
         require_packages()
+        check_folder(report, resume)
+    elif resume:
+        raise InputError("--resume: expected --report DIR, the folder of the run to go on with")
     values, gates = parse_eps(eps), parse_gates(fail_under)
     session.prepare_torch()
     search = one_search(session, method, solver)
     network = read_model(model)
+    if semantics == "float32":
+        require_bounded(network)
     data = read_data(dataset, data_dir, split, limit)
     run = certify_run(
         session,
@@ -80,12 +98,14 @@ def certify(
         values,
         gates=gates,
         search=search,
+        semantics=semantics,
         limit=limit,
         attacked=falsify,
         steps=steps,
         restarts=restarts,
         report=report,
         certificate=certificate,
+        resume=resume,
     )
     session.say(blocks_table(run.document["model"]["blocks"]))
     session.say(certify_table(run.document))

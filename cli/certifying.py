@@ -1,64 +1,37 @@
-"""One certification run, as `certify` and `demo` both do it: prove, enclose, attack, gates,
-files."""
+"""One certification run, as `certify` and `demo` both do it: prove, certify, attack, gates, files."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from certlip.errors import InputError, UnsoundError
 
+from . import run_folder
+from .falsifying import attack_rows
+from .gates import Gate, judge
 from .session import Session
+from .streaming import Stream, certify_rest, stream_to
 
 if TYPE_CHECKING:
     from certlip.blocks import Network
-    from certlip.certify import Eps, Falsification, Radii
+    from certlip.certify import Eps, Falsification
     from certlip.data import Dataset
+    from certlip.lmi import NetworkProof
     from certlip.lmi.search import Search
-
-
-@dataclass(frozen=True)
-class Gate:
-    """Certified accuracy at ε must be at least `threshold`."""
-
-    text: str
-    eps: Eps
-    threshold: float
+    from certlip.report import ResultsFile
 
 
 @dataclass(frozen=True)
 class Run:
-    """The result of a run as documents, and its exit code."""
+    """The result of a run as a document and rows, and its exit code."""
 
     document: dict[str, Any]
-    samples: list[dict[str, Any]]
+    samples: ResultsFile
     code: int
-
-
-def parse_gates(text: str | None) -> list[Gate]:
-    """`--fail-under "36/255=0.55,1=0.1"`.
-
-    Raises:
-        InputError: not of that form, or a threshold outside [0, 1].
-    """
-    from certlip.certify import parse_eps
-
-    gates = []
-    for part in [] if text is None else text.split(","):
-        eps, equals, number = part.partition("=")
-        try:
-            threshold = float(number)
-        except ValueError:
-            threshold = float("nan")
-        if not equals or not 0.0 <= threshold <= 1.0:
-            raise InputError(f"--fail-under {part!r}: expected EPS=SHARE, such as 36/255=0.55")
-        [parsed] = parse_eps(eps.strip())
-        gates.append(Gate(f"certified_accuracy@{parsed.text} >= {threshold!r}", parsed, threshold))
-    return gates
 
 
 def certify_run(
@@ -70,167 +43,159 @@ def certify_run(
     *,
     gates: Sequence[Gate] = (),
     search: Search | None = None,
+    semantics: str = "real",
     limit: int | None = None,
     attacked: int = 16,
     steps: int = 20,
     restarts: int = 2,
     report: Path | None = None,
     certificate: Path | None = None,
-    compare: Sequence[tuple[str, dict[str, Any], list[dict[str, Any]]]] = (),
+    resume: bool = False,
+    compare: Sequence[tuple[str, dict[str, Any], ResultsFile]] = (),
 ) -> Run:
     """Proves the network, certifies the samples, attacks some of them, and writes what is asked for.
+
+    With `report` the rows are in its folder as soon as a batch is certified, and `resume` goes on with
+    the run there. What comes after the last row is done again: it depends on the rows alone.
 
     Raises:
         RejectedError, InconclusiveError: no bound could be proven; then nothing is certified.
         UnsupportedError: a certificate is asked for that its format does not cover.
-        InputError: data that does not fit the model.
+        InputError: data that does not fit the model, or a folder with a run of other settings.
     """
-    from certlip.certificate import claims_of, require_covered, write_certificate
-    from certlip.certify import certify, certify_document, sample_rows
+    from certlip.certificate import require_covered
+    from certlip.certify import (
+        Certifier,
+        Status,
+        Tally,
+        certify_document,
+        check_samples,
+        state_blocks,
+    )
     from certlip.lmi import prove
 
     if data.classes > network.classes:
         raise InputError(
             f"{data.name} has {data.classes} classes, the model {network.classes} logits"
         )
+    check_samples(network, data.x, data.label)
     if certificate is not None:
         require_covered(network)
+    described = _described(data)
+    settings = {
+        "seed": session.seed,
+        "device": session.device,
+        "dtype": "float64",
+        "semantics": semantics,
+        "norm": "l2",
+        "method": "auto" if search is None else search.method,
+        "dataset": data.name,
+        "split": data.split,
+        "limit": limit,
+        "falsify": attacked,
+    }
+    own = run_folder.manifest(
+        network,
+        described,
+        {
+            **settings,
+            "solver": None if search is None else search.solver,
+            "eps": [e.text for e in eps],
+            "steps": steps,
+            "restarts": restarts,
+            "gates": [gate.text for gate in gates],
+            "certificate": certificate is not None,
+        },
+        session.device,
+    )
+    if report is not None and resume:
+        run_folder.require_same(report, own)
     start = time.perf_counter()
     with session.console.status("proving the Lipschitz bound"):
         proof = prove(network, search=search)
+    own["proof"] = run_folder.proof_entry(proof)
+    if report is not None and resume:
+        run_folder.require_same(report, own)
     proved = time.perf_counter()
-    with session.progress() as bar:
-        task = bar.add_task("certifying", total=len(data), note="")
-        radii = certify(
+    certifier = Certifier(network, proof, device=session.device, semantics=semantics)
+    built = time.perf_counter() - proved
+    blocks = [] if certificate is None else state_blocks(network)
+    with stream_to(session, data, report, own, resume=resume, blocks=blocks) as stream:
+        certify_rest(session, certifier, data, stream)
+        seconds = built + stream.seconds
+        session.detail(f"proof {proved - start:.2f} s, certification {seconds:.2f} s")
+        every = [*eps, *(gate.eps for gate in gates)]
+        counted, falsification = Tally.of(stream.rows, every), None
+        if attacked:
+            falsification = attack_rows(
+                *(session, network, proof, data, stream.rows, attacked, counted.with_radius),
+                steps=steps,
+                restarts=restarts,
+            )
+            if falsification.broken:
+                counted = Tally.of(stream.rows, every)
+        verdicts, code = judge(counted, gates)
+        if counted.counts[Status.FALSIFIED]:
+            code = UnsoundError.exit_code
+        document = certify_document(
             network,
             proof,
-            data.x,
-            data.label,
-            device=session.device,
-            keep_states=certificate is not None,
-            on_progress=lambda done, total: bar.update(task, completed=done, total=total),
+            counted,
+            eps=eps,
+            model_path=model_path,
+            data=described,
+            settings=settings,
+            seconds=seconds,
+            timed=stream.timed,
+            falsification=falsification,
+            gates=verdicts,
+            exit_code=code,
         )
-    seconds = time.perf_counter() - proved
-    session.detail(f"proof {proved - start:.2f} s, certification {seconds:.2f} s")
-    falsification = None
-    if attacked:
-        falsification = _attack(session, network, proof, data, radii, attacked, steps, restarts)
-    verdicts, code = _judge(radii, gates)
-    if falsification is not None and falsification.broken:
-        code = UnsoundError.exit_code
-    document = certify_document(
-        network,
-        proof,
-        radii,
-        eps=eps,
-        model_path=model_path,
-        data={
-            "name": data.name,
-            "split": data.split,
-            "n": len(data),
-            "sha256": data.sha256(),
-            "shape": list(data.shape),
-        },
-        settings={
-            "seed": session.seed,
-            "device": session.device,
-            "dtype": "float64",
-            "semantics": "real",
-            "norm": "l2",
-            "method": "auto" if search is None else search.method,
-            "dataset": data.name,
-            "split": data.split,
-            "limit": limit,
-            "falsify": attacked,
-        },
-        seconds=seconds,
-        falsification=falsification,
-        gates=verdicts,
-        exit_code=code,
-    )
-    samples = sample_rows(radii)
-    if certificate is not None and code != UnsoundError.exit_code:
-        write_certificate(
-            certificate, network, proof.blocks, str(proof.lip), claims_of(radii, data, eps)
-        )
-    if report is not None:
-        _write_report(report, document, samples, falsification, compare)
-    return Run(document, samples, code)
+        if certificate is not None and code != UnsoundError.exit_code:
+            _write_certificate(certificate, network, proof, data, eps, stream)
+        if report is not None:
+            _write_report(report, document, stream.rows, falsification, compare)
+    return Run(document, stream.rows, code)
 
 
-def _attack(
-    session: Session,
+def _described(data: Dataset) -> dict[str, Any]:
+    return {
+        "name": data.name,
+        "split": data.split,
+        "n": len(data),
+        "sha256": data.sha256(),
+        "shape": list(data.shape),
+    }
+
+
+def _write_certificate(
+    path: Path,
     network: Network,
-    proof: Any,
+    proof: NetworkProof,
     data: Dataset,
-    radii: Radii,
-    attacked: int,
-    steps: int,
-    restarts: int,
-) -> Falsification:
-    """Attacks certified samples spread over the data, each at its own certified radius."""
-    import numpy as np
+    eps: Sequence[Eps],
+    stream: Stream,
+) -> None:
+    """A certificate holds all samples: here, and only here, memory grows with their number."""
+    from certlip.certificate import claims_of, write_certificate
+    from certlip.certify import radii_of_rows
 
-    from certlip.certify import Status, falsify
-
-    certified = np.flatnonzero(radii.status == Status.CERTIFIED)
-    if len(certified) > attacked:
-        certified = certified[np.linspace(0, len(certified) - 1, attacked).astype(int)]
-    with session.console.status(f"attacking {len(certified)} certified points"):
-        found = falsify(
-            network,
-            proof,
-            data.x[certified],
-            radii.predicted[certified],
-            radii.radius_lower[certified],
-            steps=steps,
-            restarts=restarts,
-            seed=session.seed,
-            device=session.device,
-        )
-    broken = tuple((int(certified[i]), x, d, c) for i, x, d, c in found.broken)
-    for index, _, distance, other in broken:
-        radii.status[index] = Status.FALSIFIED
-        session.say(
-            f"UNSOUND: sample {index} is class {other} at distance {distance!r}, inside its "
-            f"certified radius {radii.radius_lower[index]!r}; please report this as a bug"
-        )
-    return type(found)(found.attacked, found.steps, found.restarts, broken)
-
-
-def _judge(radii: Radii, gates: Sequence[Gate]) -> tuple[list[dict[str, Any]], int]:
-    """The gates' verdicts; a gate that only undecided samples could save is inconclusive (3)."""
-    from certlip.certify import Status
-
-    rows, code = [], 0
-    n = len(radii)
-    for gate in gates:
-        certified = int(radii.certified_at(gate.eps).sum())
-        open_cases = sum(status in (Status.UNKNOWN, Status.ERROR) for status in radii.status)
-        # the decimal that was written: the double nearest to 0.55 lies above 0.55
-        needed = Fraction(repr(gate.threshold)) * n
-        passed = certified >= needed
-        rows.append({"expr": gate.text, "actual": certified / n, "passed": passed})
-        if not passed:
-            code = 1 if certified + open_cases < needed or code == 1 else 3
-    return rows, code
+    radii = radii_of_rows(stream.rows, stream.states.read())
+    write_certificate(path, network, proof.blocks, str(proof.lip), claims_of(radii, data, eps))
 
 
 def _write_report(
     folder: Path,
     document: dict[str, Any],
-    samples: list[dict[str, Any]],
+    samples: ResultsFile,
     falsification: Falsification | None,
-    compare: Sequence[tuple[str, dict[str, Any], list[dict[str, Any]]]],
+    compare: Sequence[tuple[str, dict[str, Any], ResultsFile]],
 ) -> None:
     import numpy as np
 
     from certlip.files import atomic
     from certlip.report import write
 
-    write("json", folder / "report.json", document, samples)
-    write("jsonl", folder / "results.jsonl", document, samples)
-    write("html", folder / "report.html", document, samples, compare)
     if falsification is not None and falsification.broken:
         found = np.stack([x for _, x, _, _ in falsification.broken])
         index = np.array([i for i, _, _, _ in falsification.broken])
@@ -239,4 +204,6 @@ def _write_report(
             with path.open("wb") as file:
                 np.savez(file, x=found, index=index)
 
-        atomic(folder / "counterexamples.npz", save)
+        atomic(folder / run_folder.COUNTEREXAMPLES, save)
+    write("html", folder / run_folder.PAGE, document, samples, compare)
+    write("json", folder / run_folder.DONE, document, samples)  # last: the run is then finished

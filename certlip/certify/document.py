@@ -1,18 +1,15 @@
-"""The results of a certification as plain data: the document `certlip/certify/1` and its rows."""
+"""The results of a certification as plain data: the document `certlip/certify/1`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from certlip._version import __version__
 from certlip.blocks import Block, Network
 from certlip.certify.attack import Falsification
 from certlip.certify.eps import Eps
-from certlip.certify.radii import Radii
-from certlip.certify.status import Status
+from certlip.certify.tally import Tally
 from certlip.lmi import BlockProof, NetworkProof
 
 SCHEMA = "certlip/certify/1"
@@ -32,20 +29,26 @@ def block_row(k: int, block: Block, proof: BlockProof | None) -> dict[str, Any]:
 def certify_document(
     network: Network,
     proof: NetworkProof,
-    radii: Radii,
+    counted: Tally,
     *,
     eps: Sequence[Eps],
     model_path: str,
     data: dict[str, Any],
     settings: dict[str, Any],
     seconds: float,
+    timed: int,
     falsification: Falsification | None,
     gates: Sequence[dict[str, Any]] = (),
     exit_code: int = 0,
 ) -> dict[str, Any]:
-    """The JSON document. Proven numbers are strings that read back to the same double."""
-    n = len(radii)
-    return {
+    """The JSON document. Proven numbers are strings that read back to the same double.
+
+    Args:
+        counted: The counts over all samples, at every ε of `eps` and perhaps more.
+        seconds: Measured while `timed` samples were certified, fewer than n after a resume.
+    """
+    n = counted.n
+    document = {
         "schema": SCHEMA,
         "certlip": __version__,
         "model": {
@@ -59,29 +62,17 @@ def certify_document(
         "settings": {**settings, "eps": [e.text for e in eps]},
         "data": data,
         "lipschitz_upper": str(proof.lip),
-        "natural_accuracy": radii.natural_correct() / n,
-        "certified_accuracy": {e.text: int(radii.certified_at(e).sum()) / n for e in eps},
-        "counts": {status.value: int((radii.status == status).sum()) for status in Status},
-        "throughput": n / seconds,
+        "natural_accuracy": counted.correct / n,
+        "certified_accuracy": {e.text: counted.certified[e.text] / n for e in eps},
+        "counts": {status.value: count for status, count in counted.counts.items()},
+        "throughput": timed / seconds if timed else None,
         "seconds": seconds,
+        "timed": timed,
         "falsifier": None if falsification is None else falsification.summary(),
         "gates": list(gates),
         "status": "done",
         "exit_code": exit_code,
     }
-
-
-def sample_rows(radii: Radii) -> list[dict[str, Any]]:
-    """The rows of `results.jsonl`, in the order of the data; null where there is no number."""
-    return [
-        {
-            "index": i,
-            "label": int(radii.label[i]),
-            "predicted": int(radii.predicted[i]) if radii.predicted[i] >= 0 else None,
-            "status": str(radii.status[i]),
-            "margin_lower": repr(float(radii.margin_lower[i])),
-            "radius_lower": repr(float(radii.radius_lower[i])),
-            "residual": float(radii.residual[i]) if np.isfinite(radii.residual[i]) else None,
-        }
-        for i in range(len(radii))
-    ]
+    if not timed:
+        document["throughput_reason"] = "every sample was certified in an earlier run"
+    return document

@@ -16,11 +16,13 @@ from certlip.files import atomic
 from certlip.report.base import Document, ReportFormat, Run, Sample
 from certlip.report.html import HtmlFormat
 from certlip.report.json_format import JsonFormat, JsonLinesFormat, dumps, strict
+from certlip.report.results import ResultsFile
 from certlip.report.schemas import load_schema
 
 __all__ = [
     "FORMATS",
     "ReportFormat",
+    "ResultsFile",
     "dumps",
     "get_format",
     "load_schema",

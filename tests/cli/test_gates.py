@@ -39,21 +39,17 @@ def test_a_gate_that_only_undecided_samples_could_save_is_inconclusive(certlip, 
 @pytest.mark.parametrize("share", [1, 5, 11, 28, 55, 56, 57, 58, 99])
 def test_a_gate_is_the_decimal_that_was_written(share):
     """The double nearest to 0.55 lies above 0.55; 55 of 100 samples meet 0.55 all the same."""
-    from certlip_cli.certifying import _judge, parse_gates
+    from certlip_cli.gates import judge, parse_gates
 
-    from certlip.certify import Radii, Status
+    from certlip.certify import Status, Tally
 
-    def radii(certified):
-        status = np.array(
-            [Status.CERTIFIED] * certified + [Status.MISCLASSIFIED] * (100 - certified)
-        )
-        zeros = np.zeros(100)
-        radius = np.where(status == Status.CERTIFIED, 1.0, 0.0)
-        return Radii(zeros, zeros, status, zeros, radius, zeros, {})
+    def counted(certified):
+        counts = dict.fromkeys(Status, 0) | {Status.CERTIFIED: certified}
+        return Tally(100, 100, {"0.1": certified}, counts | {Status.MISCLASSIFIED: 100 - certified})
 
     gates = parse_gates(f"0.1={share / 100}")
-    assert _judge(radii(share), gates)[1] == 0
-    assert _judge(radii(share - 1), gates)[1] == 1
+    assert judge(counted(share), gates)[1] == 0
+    assert judge(counted(share - 1), gates)[1] == 1
 
 
 def test_a_model_whose_proof_fails_has_no_certified_accuracy(certlip, story, tmp_path):

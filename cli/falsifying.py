@@ -1,0 +1,75 @@
+"""The attack at the end of a certification: on samples spread over all that have a radius."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .session import Session
+
+if TYPE_CHECKING:
+    from certlip.blocks import Network
+    from certlip.certify import Falsification
+    from certlip.data import Dataset
+    from certlip.lmi import NetworkProof
+    from certlip.report import ResultsFile
+    from certlip.report.base import Sample
+
+
+def attack_rows(
+    session: Session,
+    network: Network,
+    proof: NetworkProof,
+    data: Dataset,
+    rows: ResultsFile,
+    attacked: int,
+    with_radius: int,
+    *,
+    steps: int,
+    restarts: int,
+) -> Falsification:
+    """Attacks `attacked` of the `with_radius` samples that have one, each inside its own radius.
+
+    The rows of those that are broken say `falsified` afterwards.
+    """
+    import numpy as np
+
+    from certlip.certify import Status, falsify
+
+    chosen = _spread(rows, attacked, with_radius)
+    index = np.array([row["index"] for row in chosen], dtype=int)
+    with session.console.status(f"attacking {len(index)} certified points"):
+        found = falsify(
+            network,
+            proof,
+            data.x[index],
+            np.array([row["predicted"] for row in chosen], dtype=int),
+            np.array([float(row["radius_lower"]) for row in chosen]),
+            steps=steps,
+            restarts=restarts,
+            seed=session.seed,
+            device=session.device,
+        )
+    broken = {}
+    for i, _, distance, other in found.broken:
+        row = chosen[i]
+        broken[row["index"]] = {**row, "status": str(Status.FALSIFIED)}
+        session.say(
+            f"UNSOUND: sample {row['index']} is class {other} at distance {distance!r}, inside its "
+            f"certified radius {row['radius_lower']}; please report this as a bug"
+        )
+    rows.change(broken)
+    points = tuple((chosen[i]["index"], x, d, c) for i, x, d, c in found.broken)
+    return type(found)(found.attacked, found.steps, found.restarts, points)
+
+
+def _spread(rows: ResultsFile, attacked: int, with_radius: int) -> list[Sample]:
+    """Rows evenly spread over those with a radius; whoever was broken before counts as one."""
+    import numpy as np
+
+    from certlip.certify.rows import WITH_RADIUS
+
+    places = set(range(with_radius))
+    if with_radius > attacked:
+        places = {int(i) for i in np.linspace(0, with_radius - 1, attacked)}
+    having = (row for row in rows if row["status"] in WITH_RADIUS)
+    return [row for place, row in enumerate(having) if place in places]

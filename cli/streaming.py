@@ -1,0 +1,110 @@
+"""Certifies batch after batch into a file, or goes on where an earlier run was interrupted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .run_folder import DONE, MANIFEST, RESULTS, begin
+from .session import Session
+
+if TYPE_CHECKING:
+    from certlip.certify import Certifier, StatesFiles
+    from certlip.data import Dataset
+    from certlip.report import ResultsFile
+
+
+@dataclass
+class Stream:
+    """The rows of all samples so far, the states of some blocks, and how long `timed` of them took."""
+
+    rows: ResultsFile
+    states: StatesFiles
+    seconds: float = 0.0
+    timed: int = 0
+
+
+@contextmanager
+def stream_to(
+    session: Session,
+    data: Dataset,
+    folder: Path | None,
+    own: dict[str, Any],
+    *,
+    resume: bool,
+    blocks: Sequence[int] = (),
+) -> Iterator[Stream]:
+    """The files of a run, empty, or with the batches that an earlier run finished.
+
+    The rows stay open when all went well, for whoever shows them.
+
+    Args:
+        folder: Where they lie; without one, in nameless temporary files.
+        own: The manifest of this run, which an earlier one has if its rows are kept.
+        blocks: The blocks whose states are kept until the end.
+
+    Raises:
+        InputError: the files cannot be written, or another process writes them.
+    """
+    from certlip.certify import StatesFiles
+    from certlip.report import ResultsFile
+
+    begun = folder is not None and resume and (folder / MANIFEST).exists()
+    if folder is not None and not begun:
+        begin(folder, own)
+    rows = ResultsFile(None if folder is None else folder / RESULTS)
+    try:
+        states = StatesFiles(blocks, folder)
+        stream = Stream(rows, states)
+        if folder is not None and begun:
+            _keep_batches(stream, data, folder)
+            session.say(f"{len(rows)} of {len(data)} samples are certified already")
+        yield stream
+        states.remove()
+    except BaseException as error:
+        rows.close()
+        if folder is not None and isinstance(error, KeyboardInterrupt):
+            done = f"{len(rows)} of {len(data)} samples are certified in {folder}"
+            session.say(f"{done}; --resume goes on from there")
+        raise
+
+
+def certify_rest(session: Session, certifier: Certifier, data: Dataset, stream: Stream) -> None:
+    """Appends the rows that are missing; each batch is on disk before the next one starts.
+
+    Raises:
+        InputError: a file cannot be written; what was appended before still counts.
+    """
+    from certlip.certify import sample_rows
+    from certlip.certify.enclosure.network import ROWS
+
+    first = len(stream.rows)
+    with session.progress() as bar:
+        task = bar.add_task("certifying", total=len(data), completed=first, note="")
+        for start in range(first, len(data), ROWS):
+            batch = slice(start, min(start + ROWS, len(data)))
+            began = time.perf_counter()
+            radii = certifier(data.x[batch], data.label[batch], keep_states=stream.states.wanted)
+            stream.seconds += time.perf_counter() - began
+            stream.states.append(radii.states)  # first, so that no row is without its states
+            stream.rows.append(sample_rows(radii, start))
+            stream.timed += len(radii)
+            bar.update(task, completed=batch.stop)
+
+
+def _keep_batches(stream: Stream, data: Dataset, folder: Path) -> None:
+    """Keeps the batches whose rows and states are whole, so that a row keeps its place in a batch."""
+    from certlip.certify import is_row
+    from certlip.certify.enclosure.network import ROWS
+
+    n = len(data)
+    most = stream.states.whole(n)
+    most -= most % ROWS if most < n else 0
+    stream.rows.keep(ROWS, most, lambda i, row: is_row(row, i, int(data.label[i])))
+    stream.states.cut(len(stream.rows))
+    if len(stream.rows) < n:
+        (folder / DONE).unlink(missing_ok=True)
