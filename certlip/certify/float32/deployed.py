@@ -45,6 +45,7 @@ class Deployed:
                 where = f"float32 semantics: block {k} ({block.kind})"
                 raise type(error)(f"{where}: {error}") from None
 
+    @np.errstate(over="ignore", invalid="ignore")
     def error(self, H: np.ndarray, r: np.ndarray) -> np.ndarray:
         """E_K(r) (batch,), for H (batch, blocks) the norms of the true inputs of the blocks at x."""
         N = upward(H[:, 0] + r)

@@ -32,7 +32,7 @@ class ResidualError(LocalError):
         self.relative = relative_error(block.sigma)
         # 2|W|D|s|: the norm of 2|W|D^{1/2} is twice that of D^{1/2}|Wᵀ|; D is rounded, and Ds
         self.back = 2.0 * self.inner.size
-        self.gamma = gamma32(k * taps + 4)
+        self.gamma = gamma32(k * taps + 3)
         self.growth = upward(2.0 * np.sqrt(1.0 + proof.delta))
         self.flushed = upward(4.0 * ETA * np.sqrt(k * pixels) * float(root.max()))
         self.flushed_back = upward(16.0 * ETA * np.sqrt(d * pixels) * (k * taps + 3))

@@ -21,8 +21,8 @@ from certlip.certify.float32.arithmetic import ETA, bounded, gamma32, upward
 from certlip.certify.float32.base import LocalError
 from certlip.certify.float32.products import crude_norm, norm_of, require_range, root_up
 from certlip.errors import InconclusiveError, UnsupportedError
-from certlip.linalg.rigorous.ball import Ball
-from certlip.linalg.rigorous.rounding import norm_up, sum_up, up
+from certlip.linalg.rigorous.ball import Ball, magnitude
+from certlip.linalg.rigorous.rounding import norm_up, up
 from certlip.linalg.triangular import strict_lower_blocks
 from certlip.lmi import EquilibriumProof
 from certlip.solvers.chain import chain_of
@@ -49,7 +49,7 @@ class SubstitutionError(LocalError):
         if chain_of(block, torch.float64, "cpu") is not None:
             length += 2 * n + q + 5
             W, rest = _chained(block)
-            left = float(norm_up(_in_gam(rest, root, inverse).reshape(-1)))
+            left = 2.0 * float(norm_up(_in_gam(rest, root, inverse).reshape(-1)))  # σ rounds it too
         rounding = gamma32(length)
         relative = relative_error(block.sigma)
         self.q = upward(rounding + relative * (1.0 + rounding))
@@ -91,9 +91,8 @@ def _chained(block: Equilibrium) -> tuple[np.ndarray, np.ndarray]:
     W, G = block.W.numpy(), block.G.numpy()
     blocks = strict_lower_blocks(W) or []
     P = W[:, blocks[0]]
-    product = up(sum_up(np.abs(P)[:, :, None] * np.abs(G), axis=1))
-    rest = (Ball(P) @ Ball(G) - Ball(W)).mid
-    rest = np.abs(rest) + (Ball(P) @ Ball(G) - Ball(W)).radius()
+    product = magnitude(Ball(np.abs(P)) @ Ball(np.abs(G)))
+    rest = magnitude(Ball(P) @ Ball(G) - Ball(W))
     for B in blocks:
         product[B, B.start :] = rest[B, B.start :] = 0.0
-    return np.maximum(np.abs(W), product), up(rest)
+    return np.maximum(np.abs(W), product), rest
