@@ -14,11 +14,7 @@ from certlip.blocks import Block, Network
 from certlip.blocks.network import WIDEST_NETWORK
 from certlip.errors import InputError, UnsupportedError
 from certlip.interop.kernels import checked_shape
-from certlip.interop.steps import (
-    Step,
-)
-
-Numbers = float | Sequence[float] | Tensor
+from certlip.interop.steps import Step
 
 
 class Chain:

@@ -66,9 +66,9 @@ class Scaling(EntryByEntry):
         return (a.flatten(), b.flatten()) if same else None
 
     def followed_by(self, step: Step) -> Step | None:
-        if isinstance(step, Scaling) and bool((step.a == 1).all() and not self.b.any()):
-            return Scaling(self.a, step.b)
-        return None
+        if not isinstance(step, Scaling) or step.a.shape != self.a.shape:  # reshaped in between
+            return None
+        return Scaling(self.a, step.b) if bool((step.a == 1).all() and not self.b.any()) else None
 
     def blocks(self) -> list[Block]:
         if bool((self.a > 0).all()):
@@ -136,7 +136,7 @@ class Conv(Step):
 
     def followed_by(self, step: Step) -> Step | None:
         channels = step.scaling.per_channel if isinstance(step, EntryByEntry) else None
-        if channels is None:
+        if channels is None or len(channels[0]) != len(self.K):  # reshaped in between
             return None
         a, b = channels
         K = a[:, None, None, None] * self.K

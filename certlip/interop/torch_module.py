@@ -54,8 +54,12 @@ def lower(module: nn.Module, path: str, to: Lowering) -> None:
     """Adds the blocks of a module at this place of a larger one."""
     if _is_sequence(module):
         _check_plain(module, path)
-        for name, child in module.named_children():
-            lower(child, f"{path}.{name}" if path else name, to)
+        # not named_children(), which names a layer that is there twice only once
+        for name, child in module._modules.items():
+            where = f"{path}.{name}" if path else name
+            if child is None:
+                raise UnsupportedError(f"{where}: None: expected a module")
+            lower(child, where, to)
         return
     if is_leaf(module):
         step = _step(module)
@@ -85,11 +89,10 @@ def is_leaf(module: nn.Module) -> bool:
 
 
 def _freezes(module: nn.Module) -> bool:
-    """Whether it is a layer or model of certlip: `freeze` of others may mean anything."""
-    return any(
-        "freeze" in vars(base) and base.__module__.partition(".")[0] == "certlip"
-        for base in type(module).__mro__
-    )
+    """Whether it is a layer or model of certlip: `freeze` of others may mean anything, and says nothing of
+    a forward pass of one's own."""
+    own = (getattr(type(module), name, None) for name in ("freeze", "forward"))
+    return all(getattr(each, "__module__", "").partition(".")[0] == "certlip" for each in own)
 
 
 def _step(module: nn.Module) -> Any:

@@ -140,6 +140,35 @@ def test_freeze_of_others_is_not_called():
     assert from_torch(Freezes(3, 2)).blocks[0].kind == "affine"
 
 
+def test_a_layer_that_is_there_twice_acts_twice():
+    relu, linear = nn.ReLU(), nn.Linear(3, 3)
+    module = nn.Sequential(linear, relu, linear, relu, nn.Linear(3, 2))
+    network = from_torch(module, (3,))
+    assert [b.kind for b in network.blocks] == [*["affine", "activation"] * 2, "affine"]
+    assert_same(network, module, (3,))
+
+
+class Negated(SLLDense):
+    def forward(self, x):
+        return -super().forward(x)
+
+
+def test_a_subclass_of_a_layer_of_certlip_is_not_frozen_for_it():
+    with pytest.raises(UnsupportedError):
+        from_torch(Negated(3, 2))
+
+
+@pytest.mark.parametrize(
+    ("channels", "shape", "norm"),
+    [(1, (4, 3, 3), 4), (2, (8, 3, 3), 8), (4, (2, 8, 9), 2), (4, (4, 4, 9), 4)],
+)
+def test_what_follows_a_reshape_acts_on_the_new_channels(channels, shape, norm):
+    conv = nn.Conv2d(1, channels, 3, padding=1)
+    module = nn.Sequential(conv, nn.Flatten(), nn.Unflatten(1, shape), nn.BatchNorm2d(norm))
+    module = settled(module).double().eval()
+    assert_same(from_torch(module, (1, 6, 6)), module, (1, 6, 6))
+
+
 class Doubled(nn.Linear):
     def forward(self, x):
         return 2 * super().forward(x)

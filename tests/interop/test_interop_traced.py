@@ -42,6 +42,8 @@ CHAINS = {
     "adaptive": lambda m, x: F.adaptive_avg_pool2d(input=x, output_size=(1, 2)),
     "arithmetic": lambda m, x: -(1 - 2 * x * m.std.view(1, 2, 1, 1) + m.mean) / 4,
     "functional": lambda m, x: F.linear(x.flatten(1), m.flat.weight, m.flat.bias / 2),
+    "reshaped": lambda m, x: (x * m.std).flatten(1) + m.flat.weight[0],
+    "turned": lambda m, x: (x * m.std).view(-1, 4, 4, 2) + m.std.view(1, 1, 2),
     "unflattened": lambda m, x: m.conv(x.flatten(1).view(-1, 2, 4, 4)),
 }
 
