@@ -4,7 +4,7 @@ included."""
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from certlip.blocks import Block, ConvEquilibrium, Equilibrium, Network, PaddedEquilibrium
@@ -105,7 +105,7 @@ def _equilibrium_rows(
 ) -> tuple[list[dict[str, Any]], UpperBound | None]:
     rows = []
     if "3" in conditions:
-        rows += [_well_posed_row(k, block, search) for search in _different(searches)]
+        rows += [_well_posed_row(k, block, search) for search in _different(block, searches)]
     wanted = [condition for condition in conditions if condition != "3"]
     bounds = []
     for search in searches if wanted else ():
@@ -116,10 +116,14 @@ def _equilibrium_rows(
     return rows, min(bounds, key=lambda bound: bound.value, default=None)
 
 
-def _different(searches: Sequence[Search]) -> list[Search]:
+def _different(
+    block: Equilibrium | ConvEquilibrium, searches: Sequence[Search]
+) -> Iterable[Search]:
     """One search for each way to Γ: the family's formula, or our own solver."""
-    found = {search.method in ("auto", "analytic"): search for search in reversed(searches)}
-    return [search for search in searches if search in found.values()]
+    found: dict[bool, Search] = {}
+    for search in searches:
+        found.setdefault(search.by_formula(block), search)
+    return found.values()
 
 
 def _lipschitz_row(

@@ -19,7 +19,7 @@ import numpy as np
 
 from certlip.blocks import Equilibrium
 from certlip.errors import InputError
-from certlip.linalg.rigorous.ball import Ball, mirrored
+from certlip.linalg.rigorous.ball import Ball, diagonal, mirrored
 from certlip.lmi.forms import Forms
 
 
@@ -45,7 +45,7 @@ class Conditions:
         gam = self.of.spread(positive("gam", gam, self.n))
         matrix = self._multiplied(gam)
         if mu:
-            matrix = matrix - _diagonal(Ball(2.0 * gam) * mu)
+            matrix = matrix - diagonal(Ball(2.0 * gam) * mu)
         return mirrored(matrix)
 
     def lipschitz(self, lam: np.ndarray, lip: float) -> Ball:
@@ -59,11 +59,7 @@ class Conditions:
     def _multiplied(self, lam: np.ndarray) -> Ball:
         """2Λ − ΛW − WᵀΛ."""
         lam_W = Ball(lam[:, None]) * self.of.W
-        return _diagonal(Ball(2.0 * lam)) - (lam_W + lam_W.T)
-
-
-def _diagonal(values: Ball) -> Ball:
-    return Ball(np.diag(values.mid), None if values.rad is None else np.diag(values.rad))
+        return diagonal(Ball(2.0 * lam)) - (lam_W + lam_W.T)
 
 
 def positive(name: str, values: np.ndarray, n: int) -> np.ndarray:

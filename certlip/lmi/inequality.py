@@ -55,6 +55,8 @@ def smallest_lipschitz(conditions: Everywhere, guess: Multipliers, lip: float | 
             return UpperBound(lip)
         _refute(conditions, matrix(lip), f"(10) with L = {lip!r}", of, guess.solver is None)
         raise InconclusiveError(f"(10) with L = {lip!r} is neither proven nor refuted")
+    if not 0.0 < guess.lip < np.inf:
+        raise InconclusiveError(f"{of} comes with L = {guess.lip}")
     candidates = [guess.lip * (1.0 + delta) for delta in LADDER]
     candidates = [float(candidate) for candidate in candidates if candidate < np.inf]
     low, high = 0, len(candidates)

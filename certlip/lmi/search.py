@@ -64,8 +64,7 @@ class Search:
             UnsupportedError: the block is too large for the solver.
             InputError: the block's origin is unknown or malformed.
         """
-        known = block.origin is not None
-        if self.method == "analytic" or (self.method == "auto" and known):
+        if self.by_formula(block):
             return multipliers(block)
         solver = self._solver()
         largest = type(solver).capabilities.largest
@@ -81,6 +80,10 @@ class Search:
         else:
             (found,) = solver.feasible(problem, lip, begin)
         return _multipliers(found, block.n, type(solver).method, start)
+
+    def by_formula(self, block: Equilibrium | ConvEquilibrium) -> bool:
+        """Whether multipliers are those of the block's family."""
+        return self.method == "analytic" or (self.method == "auto" and block.origin is not None)
 
     def _solvers(self) -> list[str]:
         method = "structured" if self.method == "auto" else self.method
@@ -99,7 +102,7 @@ class Search:
         Raises:
             InconclusiveError: none was found.
         """
-        if self.method == "analytic" or (self.method == "auto" and block.origin is not None):
+        if self.by_formula(block):
             guess = multipliers(block)
             return guess.gam, guess.source
         problem = Problem.of(block, self.device)

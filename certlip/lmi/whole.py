@@ -19,11 +19,12 @@ import numpy as np
 
 from certlip.blocks import Activation, Affine, Block, Equilibrium, Normalize, Residual
 from certlip.errors import UnsupportedError
-from certlip.linalg.rigorous.ball import Ball, joined
+from certlip.linalg.rigorous.ball import Ball, composed, diagonal, joined
 from certlip.lmi.forms import Forms
 
-#: Bytes per entry of the order-n matrices that composing, solving and proving hold at once.
-BYTES = 80 * 8
+#: Bytes per entry of the order-n matrices that composing, solving and proving hold at once, and of those
+#: that read the input or give the output.
+BYTES, OUTER_BYTES = 80 * 8, 20 * 8
 
 
 class Whole:
@@ -32,7 +33,8 @@ class Whole:
     def __init__(self, width: int) -> None:
         self.W, self.U = _zeros(0, 0), _zeros(0, width)
         self.G: Ball = _zeros(width, 0)
-        self.H: Ball | None = Ball(np.eye(width))  # None where x is passed on no more
+        # with one axis while it is diagonal; None where x is passed on no more
+        self.H: Ball | None = Ball(np.ones(width))
 
     @property
     def n(self) -> int:
@@ -45,8 +47,7 @@ class Whole:
             UnsupportedError: a kind that is not dense, or that no state of (1) can express.
         """
         if isinstance(block, Normalize):
-            std = block.std.numpy()[:, None]
-            self.G, self.H = self.G / std, None if self.H is None else self.H / std
+            self._linear(Ball(np.ones(block.in_width)) / block.std.numpy())
         elif isinstance(block, Affine):
             self._linear(Ball(block.W.numpy()))
         elif isinstance(block, Activation):
@@ -72,7 +73,8 @@ class Whole:
         return Forms(self.W, self.U, self.G, self.n)
 
     def _linear(self, A: Ball) -> None:
-        self.G, self.H = A @ self.G, None if self.H is None else A @ self.H
+        self.G = composed(A, self.G)
+        self.H = None if self.H is None else composed(A, self.H)
 
     def _read(self, W: Ball | None, U: Ball | None) -> None:
         """New states that read U(Gz + Hx) and, with W, each other; they alone are passed on."""
@@ -80,7 +82,8 @@ class Whole:
         m = into_z.shape[0]
         into_x = _zeros(m, self.U.shape[1])
         if self.H is not None:
-            into_x = self.H if U is None else U @ self.H
+            into_x = self.H if U is None else composed(U, self.H)
+            into_x = into_x if into_x.mid.ndim == 2 else diagonal(into_x)
         own = _zeros(m, m) if W is None else W
         above = joined(self.W, _zeros(self.n, m), axis=1)
         self.W = joined(above, joined(into_z, own, axis=1), axis=0)

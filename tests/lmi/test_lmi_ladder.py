@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import time
+import tracemalloc
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -25,9 +27,11 @@ from certlip.blocks import (
 )
 from certlip.blocks.activations import LeakyReLU, ReLU
 from certlip.linalg.rigorous import UpperBound
+from certlip.lmi.chain import Chain
 from certlip.lmi.forms import Forms
 from certlip.lmi.ladder import RUNGS, Best, Budget, Stretch, climb
 from certlip.lmi.ladder.jointly import runs
+from certlip.lmi.ladder.pairs import best_pairs
 from certlip.lmi.whole import states, whole
 from certlip.solvers import Evaluator
 
@@ -141,8 +145,6 @@ def test_products_of_the_whole_are_enclosed():
 
 
 def _f(x):
-    from fractions import Fraction
-
     return Fraction(float(x))
 
 
@@ -250,3 +252,61 @@ def test_rungs_have_names_of_their_own():
 
 def test_forms_of_the_whole_are_forms():
     assert isinstance(whole(mlp(0).blocks), Forms)
+
+
+def diagonal(*factors):
+    """Diagonal maps of R² with activations between them."""
+    blocks = []
+    for factor in factors:
+        W = torch.diag(torch.tensor(factor, dtype=torch.float64))
+        blocks += [act(2)] if blocks else []
+        blocks.append(Affine(W, torch.zeros(2, dtype=torch.float64)))
+    return Network(blocks)
+
+
+def test_pairs_need_a_bound_of_what_lies_before_the_last_block():
+    """The bound of the network may be far below that of all blocks but the last."""
+    network = diagonal((1e3, 1e3), (1e-3, 1e-3))
+    best = Best()
+    best.add(Stretch(0, 3, UpperBound(1.0), 0.0))
+    found, _ = best_pairs(network, best, Budget(deadline=time.monotonic() - 1.0))
+    assert found is not None
+    assert found[0, 1] >= 2**0.5
+    best.add(Stretch(0, 2, UpperBound(500.0), 0.0))  # with one, ‖w_a − w_b‖ counts
+    found, _ = best_pairs(network, best, Budget(deadline=time.monotonic() - 1.0))
+    assert found is not None
+    assert found[0, 1] == pytest.approx(0.5 * 2**0.5)
+
+
+def test_pairs_above_the_largest_double_are_not_bounded():
+    ladder = climb(diagonal((1e154, 1e154), (1.75e154, 1.75e154)))
+    assert ladder.lip is not None
+    assert ladder.pairs is None
+    assert "overflows" in ladder.pairs_reason
+
+
+def test_nothing_of_the_order_of_the_inputs_squared_is_made():
+    rng = np.random.default_rng(0)
+    d = 4000  # a square matrix of them takes 128 MB
+    ones = torch.ones(d, dtype=torch.float64)
+    blocks = [Normalize(0 * ones, 2 * ones), affine(rng, 3, d), act(3), affine(rng, 2, 3)]
+    for of in (whole, Chain.of):
+        tracemalloc.start()
+        of(blocks)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 40e6
+
+
+def test_what_a_chain_needs_grows_with_its_layers_not_with_its_inputs():
+    for d, depth in ((784, 50), (12288, 5)):
+        (run,) = runs(mlp(0, [d, *[128] * depth, 10]))
+        assert run.too_large(Budget(memory=4 * 2.0**30)) is None
+        assert "GiB" in (run.too_large(Budget(memory=1e6)) or "")
+
+
+def test_rules_that_are_no_norms_are_not_proven_twice():
+    closed = climb(mixed(0)).rungs[1].stretches
+    assert [stretch.start for stretch in closed] == [2, 3, 7]
+    late = climb(mixed(0), Budget(deadline=time.monotonic() - 1.0)).rungs[1]
+    assert {stretch.reason for stretch in late.stretches} == {"no time left"}

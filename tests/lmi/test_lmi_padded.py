@@ -10,6 +10,7 @@ from padded_nets import jacobian, padded, written_out
 from certlip.blocks import Affine, Network
 from certlip.errors import InconclusiveError
 from certlip.lmi import prove
+from certlip.lmi.ladder import climb
 from certlip.lmi.rules.padded_equilibrium import (
     Condition,
     _coefficients,
@@ -203,3 +204,36 @@ def test_a_constant_map(name):
     arrays = block.arrays() | {name: torch.zeros_like(block.arrays()[name])}
     constant = type(block).from_parts(arrays, block.meta())
     assert prove_padded_equilibrium(constant).lip.value <= block.lip
+
+
+@pytest.mark.parametrize(("name", "psi"), [("A", 1e3), ("U", 1e-3)])
+def test_the_norm_of_the_states_counts_pixels_beyond_the_image(name, psi):
+    """A kernel whose norm lies between the frequencies of a torus of the image and one reach alone."""
+    block = padded(0, n=1, height=1, width=5, A=(1, 5), U=(1, 5))
+    kernel = torch.tensor([0.847, -0.417, -0.36, -0.638, 0.787], dtype=torch.float64)
+    arrays = {key: torch.zeros_like(array) for key, array in block.arrays().items()}
+    arrays |= {"psi": torch.full_like(block.psi, psi), name: kernel.reshape(1, 1, 1, 5)}
+    block = type(block).from_parts(arrays, block.meta())
+    W = written_out(block)[0]
+    assert prove_padded_equilibrium(block).gam_W.value >= np.linalg.norm(W, 2)
+
+
+@settings(max_examples=8)
+@given(seeds)
+def test_norms_alone_bound_it_as_well(seed):
+    block = padded(seed)
+    ladder = climb(Network([block]), pairs=False)
+    norms, closed = (rung.stretches[0].lip.value for rung in ladder.rungs[:2])
+    assert norms >= closed == ladder.lip.value
+    assert norms >= np.linalg.norm(jacobian(block, np.ones(block.n)), 2)
+
+
+def test_norms_alone_are_attained_by_one_unit():
+    """G = U = Ψ = 1, A = B = 0: the norms say 1/m, and m goes into W."""
+    one = {"psi": 1.0, "U": 1.0, "A": 0.0, "B": 0.0, "G": 1.0}
+    block = padded(1, n=1, q=1, height=1, width=1, U=(1, 1), A=(1, 1), m=0.5)
+    arrays = block.arrays() | {
+        k: torch.full_like(block.arrays()[k], value) for k, value in one.items()
+    }
+    block = type(block).from_parts(arrays, block.meta())
+    assert climb(Network([block])).rungs[0].lip.value == pytest.approx(2.0, rel=1e-12)

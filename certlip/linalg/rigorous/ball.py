@@ -144,6 +144,18 @@ def joined(*balls: Ball, axis: int) -> Ball:
     return Ball(np.concatenate(mids, axis=axis), np.concatenate(radii, axis=axis))
 
 
+def diagonal(values: Ball) -> Ball:
+    """The diagonal matrix of a ball with one axis."""
+    return Ball(np.diag(values.mid), None if values.rad is None else np.diag(values.rad))
+
+
+def composed(A: Ball, B: Ball) -> Ball:
+    """AB, where a factor with one axis stands for its diagonal matrix."""
+    if A.mid.ndim == 1:
+        return (A if B.mid.ndim == 1 else A[:, None]) * B
+    return A * B if B.mid.ndim == 1 else A @ B
+
+
 def mirrored(ball: Ball) -> Ball:
     """A ball around matrices known to be symmetric, made so from their lower triangles."""
 

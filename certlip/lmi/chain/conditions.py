@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from certlip.errors import InputError
-from certlip.linalg.rigorous.ball import Ball, mirrored
+from certlip.linalg.rigorous.ball import Ball, diagonal, mirrored
 from certlip.linalg.rigorous.block_tridiagonal import BlockTridiagonal
 from certlip.lmi.chain.problem import Chain
 from certlip.lmi.conditions import positive
@@ -36,13 +36,9 @@ class ChainConditions:
         if not 0.0 < lip < np.inf:
             raise InputError(f"L = {lip}: a Lipschitz bound is positive and finite")
         parts = [Ball(part) for part in self.chain.split(positive("lam", lam, self.chain.n))]
-        D = [_diagonal(2.0 * part) for part in parts]
+        D = [diagonal(2.0 * part) for part in parts]
         first = parts[0]
         D[0] = mirrored(D[0] - (first[:, None] * self.UU) * first[None, :] / lip)
         D[-1] = mirrored(D[-1] - self.GG / lip)
         C = [-(lam[:, None] * A) for lam, A in zip(parts[1:], self.chain.A[1:-1], strict=True)]
         return BlockTridiagonal(D, C)
-
-
-def _diagonal(values: Ball) -> Ball:
-    return Ball(np.diag(values.mid), np.diag(values.radius()))

@@ -15,7 +15,7 @@ import numpy as np
 
 from certlip.blocks import Activation, Affine, Block, Normalize, dense_form
 from certlip.errors import InputError, UnsupportedError
-from certlip.linalg.rigorous.ball import Ball
+from certlip.linalg.rigorous.ball import Ball, composed, diagonal
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Chain:
                 if isinstance(part, Affine):
                     layers[-1].append(Ball(part.W.numpy()))
                 elif isinstance(part, Normalize):
-                    layers[-1].append(Ball(np.eye(part.in_width)) / part.std.numpy()[:, None])
+                    layers[-1].append(Ball(np.ones(part.in_width)) / part.std.numpy())
                 elif isinstance(part, Activation):
                     if layers[-1] or len(layers) == 1:
                         layers.append([])
@@ -67,12 +67,11 @@ class Chain:
                     )
         last = blocks[-1].out_width if blocks else 0
         widths = [*hidden, last]
-        return cls(
-            tuple(
-                reduce(lambda A, B: B @ A, factors) if factors else Ball(np.eye(width))
-                for factors, width in zip(layers, widths, strict=True)
-            )
+        products = (
+            reduce(lambda A, B: composed(B, A), factors or [Ball(np.ones(width))])
+            for factors, width in zip(layers, widths, strict=True)
         )
+        return cls(tuple(A if A.mid.ndim == 2 else diagonal(A) for A in products))
 
     @property
     def widths(self) -> list[int]:

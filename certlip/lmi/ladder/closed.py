@@ -5,7 +5,15 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from certlip.blocks import Block, ConvEquilibrium, Equilibrium, Network
+from certlip.blocks import (
+    Block,
+    ConvEquilibrium,
+    ConvResidual,
+    Equilibrium,
+    Network,
+    PaddedEquilibrium,
+    Residual,
+)
 from certlip.errors import CertlipError
 from certlip.linalg.rigorous import UpperBound
 from certlip.lmi.analytic import multipliers
@@ -18,23 +26,28 @@ from certlip.lmi.rules import apply_rule
 
 
 class Closed(Rung):
-    """The rule of each block; of an equilibrium with a family its Λ, or the multiple that proves the
-    least L."""
+    """The rule of each block that is not its norm; of an equilibrium with a family its Λ, or the multiple
+    that proves the least L."""
 
     name = "closed form"
 
     def climb(self, network: Network, best: Best, budget: Budget) -> list[Stretch]:
         found = []
         for k, block in enumerate(network.blocks):
-            implicit = isinstance(block, Equilibrium | ConvEquilibrium)
-            if implicit and block.origin is None:
-                continue  # no family, no formula
+            if isinstance(block, Equilibrium | ConvEquilibrium):
+                if block.origin is None:
+                    continue  # no family, no formula
+            elif not isinstance(block, Residual | ConvResidual | PaddedEquilibrium):
+                continue  # its rule is its norm
             budget.say(f"closed form of block {k}")
-            start = time.perf_counter()
+            start, lip, reason = time.perf_counter(), None, ""
             try:
-                lip, reason = self._bound(k, block, best), ""
+                if budget.over():
+                    reason = "no time left"
+                else:
+                    lip = self._bound(k, block, best)
             except CertlipError as error:
-                lip, reason = None, str(error)
+                reason = str(error)
             seconds = time.perf_counter() - start
             found.append(Stretch(k, k + 1, lip, seconds, self.name, reason))
         return found

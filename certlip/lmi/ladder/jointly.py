@@ -31,10 +31,12 @@ from certlip.lmi.inequality import smallest_lipschitz
 from certlip.lmi.ladder.base import Best, Budget, Rung, Stretch
 from certlip.lmi.problem import Problem
 from certlip.lmi.solvers.structured import Structured
-from certlip.lmi.whole import BYTES, states, whole
+from certlip.lmi.whole import BYTES, OUTER_BYTES, states, whole
 
 SEGMENT = 10  # activations of one part of a deep chain
 DENSE = (Normalize, Affine, Activation, Equilibrium, Residual)
+#: What a state of a chain costs besides its layer: its share of the windows of the preconditioner.
+WINDOW = 64
 
 
 @dataclass(frozen=True)
@@ -74,19 +76,25 @@ class Run:
             if any(isinstance(block, Activation) for block in self.blocks[a:b])
         ]
 
+    @property
+    def ends(self) -> int:
+        """Inputs and outputs."""
+        return self.blocks[0].in_width + self.blocks[-1].out_width
+
     def too_large(self, budget: Budget) -> str | None:
-        """Why the run is not worth trying as one dense matrix, or as a chain."""
-        if self.feed_forward:
-            widest = max(max(b.in_width, b.out_width) for b in self.blocks)
-            return budget.short_of(BYTES * widest**2 * len(self.blocks))
-        return self.too_large_for_dense(budget)
+        """Why the run is not worth trying as a chain, or else as one dense matrix."""
+        if not self.feed_forward:
+            return self.too_large_for_dense(budget)
+        widths = [b.in_width for b in self.blocks if isinstance(b, Activation)]
+        inner = sum(w * max(widths) for w in widths) + WINDOW * sum(widths)
+        return budget.short_of(BYTES * inner + OUTER_BYTES * max(widths) * self.ends)
 
     def too_large_for_dense(self, budget: Budget) -> str | None:
         """Why the run is not worth trying as one dense matrix."""
         largest = Structured.capabilities.largest
         if self.n > largest:
             return f"{self.n:,} multipliers: the structured solver takes up to {largest:,}"
-        return budget.short_of(BYTES * self.n**2)
+        return budget.short_of(BYTES * self.n**2 + OUTER_BYTES * self.n * self.ends)
 
 
 def runs(network: Network) -> list[Run]:

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import time
 
-from certlip.blocks import Block, ConvEquilibrium, ConvResidual, Equilibrium, Network, Residual
-from certlip.errors import CertlipError
+import numpy as np
+
+from certlip.blocks import (
+    Block,
+    ConvEquilibrium,
+    ConvResidual,
+    Equilibrium,
+    Network,
+    PaddedEquilibrium,
+    Residual,
+)
+from certlip.errors import CertlipError, InconclusiveError
 from certlip.linalg.rigorous import UpperBound, spectral_norm
 from certlip.linalg.rigorous.frequencies import covering
-from certlip.linalg.rigorous.rounding import up
+from certlip.linalg.rigorous.rounding import down, up
 from certlip.lmi.everywhere import Everywhere
 from certlip.lmi.inequality import monotonicity
 from certlip.lmi.ladder.base import Best, Budget, Rung, Stretch
@@ -43,6 +53,8 @@ class Norms(Rung):
             best.well_posed.add(k)
             through = conditions.output_norm(gam) * conditions.input_norm(gam)
             return through * UpperBound(float(up(1.0 / mu.value)))
+        if isinstance(block, PaddedEquilibrium):
+            return _padded(block)
         if isinstance(block, Residual):
             return _residual(spectral_norm(block.W.numpy()), block)
         if isinstance(block, ConvResidual):
@@ -55,3 +67,14 @@ def _residual(norm: UpperBound, block: Residual | ConvResidual) -> UpperBound:
     """1 + 2‖W‖² max D."""
     size = norm * norm * UpperBound(2.0 * float(block.D.max()))
     return UpperBound(float(up(1.0 + size.value)))
+
+
+def _padded(block: PaddedEquilibrium) -> UpperBound:
+    """The same with Γ = Ψ⁻¹ and μ = m min Ψ: ‖GΨ^½‖‖Ψ^{−½}U‖/μ ≤ ‖G‖‖U‖√(max Ψ/min Ψ)/(m min Ψ)."""
+    low, high = float(block.psi.min()), float(block.psi.max())
+    spread = UpperBound(float(up(np.sqrt(up(high / low)))))
+    mu = float(down(block.m * low))
+    if not mu > 0.0:
+        raise InconclusiveError(f"m min Ψ = {block.m!r}·{low!r} underflows")
+    U = covering(block.U.numpy(), block.height, block.width, "zero").norm()
+    return spectral_norm(block.G.numpy()) * U * spread * UpperBound(float(up(1.0 / mu)))

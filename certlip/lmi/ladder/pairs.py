@@ -11,7 +11,7 @@ from itertools import combinations
 import numpy as np
 
 from certlip.blocks import Network
-from certlip.errors import CertlipError
+from certlip.errors import CertlipError, InconclusiveError
 from certlip.linalg.rigorous import UpperBound
 from certlip.lmi.chain import Chain
 from certlip.lmi.ladder.base import Best, Budget
@@ -33,7 +33,10 @@ def best_pairs(network: Network, best: Best, budget: Budget) -> tuple[np.ndarray
     lip, before = best.of(0, m), best.of(0, m - 1)
     if lip is None:
         return None, "the network has no proven bound"
-    bounds = pair_bounds(network, lip, lip if before is None else before)
+    try:
+        bounds = pair_bounds(network, lip, before)
+    except InconclusiveError as error:
+        return None, str(error)
     np.fill_diagonal(bounds, 0.0)
     run = next((run for run in runs(network) if run.stop == m), None)
     if run is None:

@@ -134,13 +134,19 @@ def _root(psi: np.ndarray) -> Ball:
 
 def _state_norm(block: PaddedEquilibrium) -> UpperBound:
     """‖Γ^{1/2}WΓ^{−1/2}‖₂ ≤ max(1, ‖Σ‖) + 2 max Ψ ‖B‖ for W = I − Σ + skew in these coordinates, Σ ⪰ 0:
-    ‖Σ‖ ≤ max Ψ (‖A‖² + m + ‖G‖²/(2l)) + ‖U‖²/(2l min Ψ)."""
+    ‖Σ‖ ≤ max Ψ (‖A‖² + m + ‖G‖²/(2l)) + ‖Ū‖²/(2l min Ψ)."""
     H, W = block.height, block.width
-    A, B, norm_U = (
-        covering(K.numpy(), H, W, "zero").norm().value for K in (block.A, block.B, block.U)
-    )
+    B = covering(block.B.numpy(), H, W, "zero").norm().value
+    A, U = (_roomy_norm(K.numpy(), H, W) for K in (block.A, block.U))
     G = spectral_norm(block.G.numpy()).value
     largest, smallest = (Fraction(float(p)) for p in (block.psi.max(), block.psi.min()))
-    A, B, G, norm_U, l2 = (Fraction(v) for v in (A, B, G, norm_U, 2.0 * block.lip))
-    symmetric = largest * (A**2 + Fraction(block.m) + G**2 / l2) + norm_U**2 / (l2 * smallest)
+    A, B, G, U, l2 = (Fraction(v) for v in (A, B, G, U, 2.0 * block.lip))
+    symmetric = largest * (A**2 + Fraction(block.m) + G**2 / l2) + U**2 / (l2 * smallest)
     return UpperBound(math.nextafter(float(max(symmetric, 1) + 2 * largest * B), math.inf))
+
+
+def _roomy_norm(K: np.ndarray, height: int, width: int) -> float:
+    """‖K‖ with all the pixels that it reaches beyond the image on one side: a part of K with zeros around
+    an image that has room for them."""
+    kh, kw = K.shape[2:]
+    return covering(K, height + kh // 2, width + kw // 2, "zero").norm().value

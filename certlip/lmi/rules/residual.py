@@ -22,7 +22,7 @@ import numpy as np
 from certlip.blocks import ConvResidual, Residual
 from certlip.errors import InconclusiveError, RejectedError
 from certlip.linalg.rigorous import UpperBound, is_positive_definite, negative_direction
-from certlip.linalg.rigorous.ball import Ball, mirrored
+from certlip.linalg.rigorous.ball import Ball, diagonal, mirrored
 from certlip.linalg.rigorous.frequencies import covering
 from certlip.lmi.proof import ResidualProof
 from certlip.lmi.slack import SLACK
@@ -47,7 +47,7 @@ def prove_residual(block: Residual | ConvResidual) -> ResidualProof:
         own = np.tile(D, gram.shape[-1] // len(D))
         scaled = (Ball(own[:, None]) * gram) * Ball(own[None, :])
         bound = Ball(own) * (Ball(np.ones(1)) + delta)
-        return mirrored(Ball(np.diag(bound.mid), np.diag(bound.radius())) - scaled)
+        return mirrored(diagonal(bound) - scaled)
 
     def holds(delta: float) -> bool:
         return all(is_positive_definite(matrix(gram, delta), slack=SLACK) for gram in grams)
