@@ -6,11 +6,21 @@ import torch
 from certify_nets import NETWORKS, affine, lben_block, normalize, samples, tensor
 from conv_nets import conv_lben
 
-from certlip.blocks import Activation, Convolution, GroupSort, Network, Pooling, Residual, Sigma
+from certlip.blocks import (
+    Activation,
+    Convolution,
+    GroupSort,
+    Network,
+    Pooling,
+    Residual,
+    Resize,
+    Sigma,
+)
 from certlip.blocks.activations import LeakyReLU, ReLU, Tanh
 from certlip.certify import Certifier, Status, certify
 from certlip.certify.enclosure import Encloser
 from certlip.certify.float32 import Deployed
+from certlip.certify.float32 import deployed as deployed_module
 from certlip.errors import InconclusiveError, InputError, UnsupportedError
 from certlip.lmi import prove
 from certlip.solvers import Evaluator
@@ -204,16 +214,51 @@ def test_the_radius_is_as_large_as_the_inequality_lets_it_be():
     assert (smaller < deployed.error(H, r)).all()
 
 
-def test_an_input_that_is_no_float32_number_is_cast():
-    # a thousand times the identity: the cast alone is an error of 1000·u·x
-    network = Network([affine(np.array([[1000.0], [0.0]]))])
+def test_no_radius_is_believed_without_the_inequality(monkeypatch):
+    rng = np.random.default_rng(0)
+    network = Network([affine(300.0 + rng.standard_normal((4, 8)), rng.standard_normal(4))])
+    x, label = samples(network, 50)
     proof = prove(network)
-    x = np.array([[1.0 + 2.0**-24 - 2.0**-50]])
+    both = certify(network, proof, x, label, semantics="float32")
+    longer = (-10.0, -0.3, -0.1, -0.03, -0.01, -1e-3, -1e-4)
+    monkeypatch.setattr(deployed_module, "SHORTER", (*longer, *deployed_module.SHORTER))
+    again = certify(network, proof, x, label, semantics="float32")
+    np.testing.assert_array_equal(again.radius_lower, both.radius_lower)
+
+
+def lost(p):
+    """(1 + 2⁻¹², 2⁻¹², …): in the sum of its squares from left to right only the first is left."""
+    a = np.full(p, 2.0**-12)
+    a[0] += 1.0
+    return a, (1.0 + 2.0**-11) - float(a @ a)
+
+
+def test_an_error_grows_with_the_blocks_behind_it():
+    a, error = lost(256)
+    network = Network([affine(a[None]), affine([[1000.0], [0.0]])])
+    proof = prove(network)
+    E = Deployed(network, proof).error(Encloser(network, proof)(a[None]).norms, np.zeros(1))
+    assert 0.9 * E < 1000.0 * abs(error) <= E
+
+
+def test_numbers_grow_with_the_ball():
+    # around 0 nothing is rounded; at the other end of the ball the numbers are 64 times its radius
+    a, error = lost(256)
+    network = Network([affine(64.0 * np.eye(256)), affine(np.stack([a, 0 * a]))])
+    proof = prove(network)
+    r = np.full(1, np.linalg.norm(a) * (1 + 1e-12))
+    E = Deployed(network, proof).error(Encloser(network, proof)(0 * a[None]).norms, r)
+    assert 0.4 * E < 64.0 * abs(error) <= E
+
+
+def test_an_input_that_is_no_float32_number_is_cast():
+    network = Network([Resize(2, 3)])
+    proof = prove(network)
+    x = np.array([[1.0 + 2.0**-24 - 2.0**-50, 0.0]])
     E = Deployed(network, proof).error(Encloser(network, proof)(x).norms, np.zeros(1))
     y = Evaluator(network, dtype=torch.float32)(torch.from_numpy(x.astype(np.float32)))
-    error = abs(float(y[0, 0]) - 1000.0 * x[0, 0])
-    assert 0.2 * E < error <= E
-    assert E > 2.9 * 1000.0 * 2.0**-24  # and the three roundings of the product
+    error = abs(float(y[0, 0]) - x[0, 0])
+    assert 0.99 * E < error <= E
 
 
 def test_numbers_that_overflow_in_float32_are_not_certified():

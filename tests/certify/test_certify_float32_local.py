@@ -7,7 +7,19 @@ from certify_nets import affine, normalize, tensor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from certlip.blocks import Activation, GroupSort, Network, Pooling, Residual, Resize, Sigma, Window
+from certlip.blocks import (
+    Activation,
+    Convolution,
+    ConvResidual,
+    Equilibrium,
+    GroupSort,
+    Network,
+    Pooling,
+    Residual,
+    Resize,
+    Sigma,
+    Window,
+)
 from certlip.blocks.activations import ELU, LeakyReLU, ReLU, Tanh
 from certlip.certify.float32.arithmetic import ETA, U32, gamma32
 from certlip.certify.float32.kinds import KINDS
@@ -112,6 +124,27 @@ def test_numbers_that_underflow_are_counted(flush):
     # a weight that is flushed loses all of its product
     lost = affine([[0.9 * ETA]])
     assert share(lost, [[1e30]], [[0.0]]) > 0.2
+
+
+def test_the_bias_is_rounded_at_every_pixel():
+    K, b = torch.full((1, 1, 1, 1), 2.0**-100).double(), tensor([1.0 + U32])
+    block = Convolution(K, b, 4, 4, "zero")
+    assert 0.3 < share(block, np.ones((1, 16)), deployed(block, np.ones((1, 16)))) <= 1.0
+
+
+@pytest.mark.parametrize("padding", ["zero", "circular"])
+def test_convolutions_stay_below_their_bound(padding):
+    rng = np.random.default_rng(0)
+    block = Convolution(
+        tensor(rng.standard_normal((4, 3, 3, 3))), tensor(rng.standard_normal(4)), 5, 4, padding
+    )
+    x = rng.standard_normal((50, 60))
+    assert 1e-3 < share(block, x, deployed(block, x)) <= 1.0
+    sll = ConvResidual(
+        *(0.1 * block.K, tensor(np.full(4, 0.5)), block.b),
+        *(Sigma.of(ReLU(), 80), 5, 4, padding),
+    )
+    assert 1e-3 < share(sll, x, deployed(sll, x)) <= 1.0
 
 
 def test_dot_products_that_are_too_long_are_refused():
@@ -229,6 +262,14 @@ def test_the_product_into_the_states_is_counted_twice(d):
     assert 0.8 < share(block, x[None], [run(block, x)]) <= 1.0
 
 
+def test_the_last_difference_is_rounded():
+    # 2WDσ(Wᵀx) is just below half a unit of x
+    block = residual(np.full((1, 1), 2.0**-13), np.array([0.999]))
+    x = np.ones(1, dtype=f32)
+    assert run(block, x) == x
+    assert 0.45 < share(block, x[None], [run(block, x)]) <= 1.0
+
+
 def test_the_error_of_sigma_is_counted():
     block = residual(np.ones((1, 1)), np.array([0.999]), kind=Tanh())
     for off in (0.99 * 2.0**-19, -0.99 * 2.0**-19):
@@ -260,3 +301,33 @@ def test_residual_blocks_stay_below_their_bound(seed, d, k, exponent):
     x = (rng.standard_normal((4, d)) * 2.0**exponent).astype(f32)
     assert share(block, x, [run(block, row) for row in x]) <= 1.0
     assert share(block, x, deployed(block, x).numpy()) <= 1.0
+
+
+# --- triangular equilibria ----------------------------------------------------------------------
+
+
+def equilibrium(W, U, G):
+    W, U, G = map(tensor, (W, U, G))
+    return Equilibrium(W, U, G, tensor(W[0] * 0), tensor(G[:, 0] * 0), Sigma.of(ReLU(), len(W)))
+
+
+@pytest.mark.parametrize("p", [64, 512])
+def test_the_product_into_the_states_of_an_equilibrium_is_counted(p):
+    block = equilibrium(np.zeros((1, 1)), lossy(p)[None], np.ones((1, 1)))
+    x = lossy(p).astype(f32)
+    assert 0.8 < share(block, x[None], [[in_turn(x * x)]]) <= 1.0
+
+
+@pytest.mark.parametrize("n", [64, 200])
+def test_the_product_out_of_the_states_is_counted(n):
+    block = equilibrium(np.zeros((n, n)), lossy(n)[:, None], lossy(n)[None])
+    y = in_turn(lossy(n).astype(f32) ** 2)
+    assert 0.3 < share(block, np.ones((1, 1)), [[y]]) <= 1.0
+
+
+@pytest.mark.parametrize("m", [64, 200])
+def test_the_products_between_states_are_counted(m):
+    W, U, G = np.zeros((m + 1, m + 1)), np.zeros((m + 1, 1)), np.zeros((1, m + 1))
+    W[m, :m], U[:m, 0], G[0, m] = lossy(m), lossy(m), 1.0
+    y = in_turn(lossy(m).astype(f32) ** 2)
+    assert 0.03 < share(equilibrium(W, U, G), np.ones((1, 1)), [[y]]) <= 1.0
