@@ -142,21 +142,29 @@ def _lipschitz_row(
 def _padded_rows(
     k: int, block: PaddedEquilibrium, conditions: Sequence[str], lip: float | None
 ) -> tuple[list[dict[str, Any]], UpperBound | None]:
-    """One rule proves all conditions of this kind, by its formula."""
-    row, start = _row(k, block.n, conditions[0], lip), time.perf_counter()
+    """One rule proves all conditions of this kind, by its formula: (3) whatever L is asked for."""
+    rows: list[dict[str, Any]] = []
+    bound: UpperBound | None = None
+    if "3" in conditions:
+        row, _ = _padded_row(k, block, block.lip)
+        rows.append(row | {"condition": "3", "lipschitz_claimed": None, "lipschitz_upper": None})
+    wanted = [condition for condition in conditions if condition != "3"]
+    if wanted:
+        row, bound = _padded_row(k, block, lip)
+        rows += [row | {"condition": condition} for condition in wanted]
+    return rows, bound
+
+
+def _padded_row(
+    k: int, block: PaddedEquilibrium, lip: float | None
+) -> tuple[dict[str, Any], UpperBound | None]:
+    row, start = _row(k, block.n, "10", lip), time.perf_counter()
     try:
         proof = apply_rule(block, lip=lip)
     except CertlipError as error:
-        row |= _failed(error) | {"seconds": time.perf_counter() - start}
-        return [row | {"condition": condition} for condition in conditions], None
+        return row | _failed(error) | {"seconds": time.perf_counter() - start}, None
     assert isinstance(proof, EquilibriumProof)
-    rows = []
-    for condition in conditions:
-        fields = _fields(proof) | {"condition": condition}
-        if condition == "3":
-            fields |= {"lipschitz_claimed": None, "lipschitz_upper": None}
-        rows.append(row | fields)
-    return rows, None if tuple(conditions) == ("3",) else proof.lip
+    return row | _fields(proof), proof.lip
 
 
 def _fields(proof: EquilibriumProof) -> dict[str, Any]:

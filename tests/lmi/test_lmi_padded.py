@@ -10,6 +10,7 @@ from padded_nets import jacobian, padded, written_out
 from certlip.blocks import Affine, Network
 from certlip.errors import InconclusiveError
 from certlip.lmi import prove
+from certlip.lmi.check import check, exit_code
 from certlip.lmi.ladder import climb
 from certlip.lmi.rules.padded_equilibrium import (
     Condition,
@@ -237,3 +238,16 @@ def test_norms_alone_are_attained_by_one_unit():
     }
     block = type(block).from_parts(arrays, block.meta())
     assert climb(Network([block])).rungs[0].lip.value == pytest.approx(2.0, rel=1e-12)
+
+
+def test_an_l_out_of_reach_leaves_the_block_well_posed():
+    rows, bound = check(Network([padded(0)]), ("3", "10"), lip=1e-9)
+    assert [row["outcome"] for row in rows] == ["proven", "unknown"]
+    assert rows[0]["lipschitz_claimed"] is None
+    assert float(rows[0]["mu_lower"]) > 0.0
+    assert bound is None
+    assert exit_code(rows) == 3
+    rows, bound = check(Network([padded(0)]), ("3",))
+    assert [row["condition"] for row in rows] == ["3"]
+    assert bound is None
+    assert exit_code(rows) == 0
