@@ -259,3 +259,10 @@ def test_the_allowance_does_not_grow_with_the_number_of_blocks():
         for margin in (2e-11, -2e-11):
             D = [Ball((edge + margin) * np.eye(2))] * count
             assert is_block_tridiagonal_definite(BlockTridiagonal(D, C)) is (margin > 0)
+
+
+def test_a_matrix_that_is_not_symmetric_is_not_accepted():
+    S = torch.eye(3, dtype=torch.float64)
+    S[0, 1] = 1e-300
+    assert not bool(are_positive_definite(S))
+    assert bool(are_positive_definite(S + S.mT))
