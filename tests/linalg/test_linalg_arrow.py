@@ -1,5 +1,6 @@
 """Block-tridiagonal matrices with a border: proven just when they are positive definite."""
 
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -125,3 +126,23 @@ def test_malformed_blocks_are_refused():
 
 
 NONE = Ball(np.zeros((0, 0)))
+
+
+def test_rounding_of_every_step_counts():
+    """Sixty borders x_k of unit blocks, each chosen so that what is left of the corner is rounded up:
+    Cholesky alone completes, though Σ x_k² is above the corner."""
+    rng, left, border, exact = np.random.default_rng(0), 1.0 - 2.0**-53, [], Fraction(1)
+    for k in range(60):
+        near = np.sqrt(left / (60 - k) if k < 59 else left - 1e-15)
+        tried = near * (1 + 1e-6 * rng.uniform(-1, 1, 200) * (k < 59))
+        gains = [Fraction(left - x * x) - Fraction(left) + Fraction(x) ** 2 for x in tried]
+        x = float(tried[int(np.argmax(gains))])
+        left, exact = left - x * x, exact - Fraction(x) ** 2
+        border.append(x)
+    one = 1.0 + 2.0**-52  # 1 after the least shift
+    assert left > 0 > 1 - (1 - exact) / Fraction(one)
+    S = np.diag([*[one] * 60, 1.0])
+    S[-1, :-1] = S[:-1, -1] = border
+    assert not is_arrow_positive_definite(cut(S, [1] * 60, 1))
+    S[-1, -1] += 1e-12
+    assert is_arrow_positive_definite(cut(S, [1] * 60, 1))
