@@ -11,6 +11,7 @@ from certlip.blocks import (
     Convolution,
     GroupSort,
     Network,
+    Normalize,
     Pooling,
     Residual,
     Resize,
@@ -244,7 +245,8 @@ def test_an_error_grows_with_the_blocks_behind_it():
 def test_numbers_grow_with_the_ball():
     # around 0 nothing is rounded; at the other end of the ball the numbers are 64 times its radius
     a, error = lost(256)
-    network = Network([affine(64.0 * np.eye(256)), affine(np.stack([a, 0 * a]))])
+    grow = Normalize(tensor(0 * a), tensor(np.full(256, 1 / 64)))
+    network = Network([grow, affine(np.stack([a, 0 * a]))])
     proof = prove(network)
     r = np.full(1, np.linalg.norm(a) * (1 + 1e-12))
     E = Deployed(network, proof).error(Encloser(network, proof)(0 * a[None]).norms, r)

@@ -331,3 +331,10 @@ def test_the_products_between_states_are_counted(m):
     W[m, :m], U[:m, 0], G[0, m] = lossy(m), lossy(m), 1.0
     y = in_turn(lossy(m).astype(f32) ** 2)
     assert 0.03 < share(equilibrium(W, U, G), np.ones((1, 1)), [[y]]) <= 1.0
+
+
+def test_the_output_bias_of_an_equilibrium_is_counted():
+    tiny = tensor([[2.0**-100]])
+    z = tensor([0.0])
+    block = Equilibrium(0 * tiny, tiny, tiny, z, tensor([1.0 + U32]), Sigma.of(ReLU(), 1))
+    assert 0.2 < share(block, np.ones((1, 1)), [[1.0]]) <= 1.0
