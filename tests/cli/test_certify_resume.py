@@ -204,6 +204,17 @@ def test_a_finished_run_is_replaced_and_nothing_of_it_stays(certlip, line, tmp_p
     assert certlip(*line("lben", tmp_path), "--resume").code == 0
 
 
+def test_a_finished_run_that_is_damaged_is_unfinished_again(certlip, line, tmp_path, monkeypatch):
+    assert certlip(*line("sll", tmp_path)).code == 0
+    rows = tmp_path / "r" / "results.jsonl"
+    rows.write_bytes(rows.read_bytes()[:-1])
+    with monkeypatch.context() as patch:
+        interrupted(patch, 0)
+        assert certlip(*line("sll", tmp_path), "--resume").code == 130
+    assert not (tmp_path / "r" / "report.json").exists()
+    assert certlip(*line("sll", tmp_path)).code == 2
+
+
 def test_a_proof_that_fails_leaves_the_old_run(certlip, line, tmp_path, monkeypatch):
     from certlip import lmi
     from certlip.errors import InconclusiveError
@@ -339,7 +350,9 @@ def test_what_is_damaged_is_certified_again(
         interrupted(patch, 2)
         assert certlip(*what).code == 130
     DAMAGES[damage](tmp_path / "r")
-    assert certlip(*what, "--resume").code == 0
+    result = certlip(*what, "--resume", "--json")
+    assert result.code == 0
+    assert (N - result.document["timed"]) % BATCH == 0  # a row keeps its place in its batch
     assert content(tmp_path) == uninterrupted[name]
 
 

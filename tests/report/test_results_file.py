@@ -167,6 +167,25 @@ def test_a_full_disk_is_one_line_and_what_was_there_counts(tmp_path, monkeypatch
     assert list(file) == [row(i) for i in range(N)]
 
 
+def test_a_system_that_writes_only_a_part_is_asked_again(tmp_path):
+    file = whole(tmp_path / "r.jsonl", 4)
+    sizes, write = [], file._file.write
+
+    class Short:
+        def __getattr__(self, name):
+            return getattr(own, name)
+
+        def write(self, text):
+            sizes.append(write(text[:7]))
+            return sizes[-1]
+
+    own, file._file = file._file, Short()
+    file.append([row(i) for i in range(4, N)])
+    assert len(sizes) > 5
+    assert list(file) == [row(i) for i in range(N)]
+    assert (tmp_path / "r.jsonl").read_text("utf-8") == "".join(dumps(r) + "\n" for r in file)
+
+
 def test_only_one_process_writes(tmp_path):
     pytest.importorskip("fcntl")
     file = whole(tmp_path / "r.jsonl")
