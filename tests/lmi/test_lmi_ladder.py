@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 import tracemalloc
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -32,6 +33,7 @@ from certlip.lmi.forms import Forms
 from certlip.lmi.ladder import RUNGS, Best, Budget, Stretch, climb
 from certlip.lmi.ladder.jointly import runs
 from certlip.lmi.ladder.pairs import best_pairs
+from certlip.lmi.solvers.structured import Structured
 from certlip.lmi.whole import states, whole
 from certlip.solvers import Evaluator
 
@@ -310,3 +312,33 @@ def test_rules_that_are_no_norms_are_not_proven_twice():
     assert [stretch.start for stretch in closed] == [2, 3, 7]
     late = climb(mixed(0), Budget(deadline=time.monotonic() - 1.0)).rungs[1]
     assert {stretch.reason for stretch in late.stretches} == {"no time left"}
+
+
+def pair_slope(network, a, b):
+    row = torch.zeros(1, network.classes, dtype=torch.float64)
+    row[0, a], row[0, b] = 1.0, -1.0
+    return largest_slope(network, 0, row)
+
+
+@pytest.mark.parametrize("together", [0, 400])
+def test_pairs_of_chains_one_by_one_or_together_bound_their_slopes(monkeypatch, together):
+    network = mlp(1)
+    expected = climb(network).pairs
+    monkeypatch.setattr("certlip.lmi.ladder.pairs.LARGEST_DENSE_CHAIN", together)
+    found = climb(network).pairs
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    for a, b in itertools.combinations(range(3), 2):
+        assert found[a, b] >= pair_slope(network, a, b)
+
+
+def test_a_solver_that_claims_too_much_for_pairs_is_not_believed(monkeypatch):
+    minimise = Structured.minimise
+
+    def lying(self, problem, start=None):
+        return [replace(c, lip=1e-3 * c.lip) for c in minimise(self, problem, start)]
+
+    network = mlp(1)
+    honest = climb(network).pairs
+    monkeypatch.setattr(Structured, "minimise", lying)
+    found = climb(network).pairs
+    np.testing.assert_allclose(found, honest, rtol=2e-3)
