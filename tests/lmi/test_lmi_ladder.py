@@ -342,3 +342,11 @@ def test_a_solver_that_claims_too_much_for_pairs_is_not_believed(monkeypatch):
     monkeypatch.setattr(Structured, "minimise", lying)
     found = climb(network).pairs
     np.testing.assert_allclose(found, honest, rtol=2e-3)
+
+
+def test_rounding_of_what_the_outputs_read_counts():
+    rng = np.random.default_rng(0)
+    products = whole([act(3), affine(rng, 3, 3), affine(rng, 2, 3)])
+    assert (products.G.radius() > 0).all()
+    scaled = whole([affine(rng, 3, 3), residual(rng, 3, 2)])
+    assert (scaled.G.radius()[:, -2:] > 0).all()
