@@ -105,7 +105,10 @@ def _equilibrium_rows(
 ) -> tuple[list[dict[str, Any]], UpperBound | None]:
     rows = []
     if "3" in conditions:
-        rows += [_well_posed_row(k, block, search) for search in _different(block, searches)]
+        for search in _different(block, searches):
+            row = _well_posed_row(k, block, search)
+            if all((row["method"], row["outcome"]) != (r["method"], r["outcome"]) for r in rows):
+                rows.append(row)  # a solver that was given the family's Γ says nothing new
     wanted = [condition for condition in conditions if condition != "3"]
     bounds = []
     for search in searches if wanted else ():

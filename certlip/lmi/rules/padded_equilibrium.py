@@ -56,6 +56,8 @@ def prove_padded_equilibrium(
                 f"{guess.lip:.6g} at best"
             )
     mu = float(down(block.m * float(block.psi.min())))
+    if not mu > 0.0:
+        raise InconclusiveError("m·min Ψ underflows: (3) has no margin in double precision")
     return EquilibriumProof(
         block.kind,
         UpperBound(float(proven)),
