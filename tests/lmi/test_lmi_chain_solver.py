@@ -61,7 +61,8 @@ def test_gradient_and_hessian_are_those_of_the_log_determinant(seed, widths):
         return -torch.logdet(matrix(chain, list(x[:-1].split(chain.widths)), x[-1]))
 
     g = torch.cat([gradient(inverse.marginals())[0], gradient(inverse.marginals())[1][None]])
-    torch.testing.assert_close(g, torch.func.grad(barrier)(flat), rtol=1e-7, atol=1e-9)
+    true = torch.func.grad(barrier)(flat)  # `logdet` and its gradient are rounded as well
+    torch.testing.assert_close(g, true, rtol=1e-6, atol=1e-7 * float(true.abs().max()))
     H = torch.func.hessian(barrier)(flat)
     eye = torch.eye(len(flat)).double()
     derivative = inverse.derivative(list(eye[:, :-1].split(chain.widths, -1)), eye[:, -1])
