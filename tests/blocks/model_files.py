@@ -62,11 +62,11 @@ def images():
         GroupSort(8, 2, 4),
         Pooling(2, 2, 2, 2),
         Resize(2, 3),
-        PaddedEquilibrium(
-            *(t(2, 1, 1).abs(), t(2, 3, 1, 1), t(1, 2, 1, 1), t(2, 2, 1, 1), t(3, 2), t(2), t(3)),
-            *(0.5, 2.5, Sigma.of(tanh, 2)),
-        ),
         Window(3, 1, 1, -1, 0, 2, 1, 1, 1),
+        PaddedEquilibrium(
+            *(t(2, 2, 1).abs(), t(2, 3, 1, 1), t(1, 2, 1, 1), t(2, 2, 1, 1), t(3, 4), t(2), t(3)),
+            *(0.5, 2.5, Sigma.of(tanh, 4)),
+        ),
     ]
 
 

@@ -142,7 +142,7 @@ DOCUMENTS = {
     "window is larger": (["blocks", 9, "meta", "window"], 4, "windows of 4 do not divide"),
     "window is negative": (["blocks", 9, "meta", "window"], -2, "window = -2: expected a whole"),
     "resize to nothing": (["blocks", 10, "meta", "q"], 0, "q = 0: expected a whole number"),
-    "part is taller": (["blocks", 11, "meta", "rows"], 3, "hash to"),
+    "part is taller": (["blocks", 11, "meta", "rows"], 3, "gives 9 numbers, block 12"),
     "part starts elsewhere": (["blocks", 11, "meta", "top"], 0, "hash to"),
     "part is nowhere": (["blocks", 11, "meta", "top"], 1, "top = 1: expected .* from -1 to 0"),
     "part starts at null": (["blocks", 11, "meta", "left"], None, "left = None: expected"),

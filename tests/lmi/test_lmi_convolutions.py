@@ -26,6 +26,7 @@ from certlip.linalg.rigorous import frequencies
 from certlip.lmi import Conditions, prove
 from certlip.lmi.check import check, exit_code
 from certlip.lmi.everywhere import Everywhere
+from certlip.lmi.search import Search
 
 seeds = st.integers(0, 2**32 - 1)
 paddings = pytest.mark.parametrize("padding", ["circular", "zero"])
