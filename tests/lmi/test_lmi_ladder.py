@@ -350,3 +350,15 @@ def test_rounding_of_what_the_outputs_read_counts():
     assert (products.G.radius() > 0).all()
     scaled = whole([affine(rng, 3, 3), residual(rng, 3, 2)])
     assert (scaled.G.radius()[:, -2:] > 0).all()
+
+
+def test_pairs_count_what_lies_before_a_deep_chain(monkeypatch):
+    rng = np.random.default_rng(3)
+    scale = Affine(3.0 * torch.eye(4).double(), torch.zeros(4).double())
+    tail = [affine(rng, 5, 4), act(5), affine(rng, 3, 5)]
+    alone = Network(tail)
+    network = Network([scale, GroupSort(4, 2, 1), *tail])
+    monkeypatch.setattr("certlip.lmi.ladder.pairs.LARGEST_DENSE_CHAIN", 0)
+    behind, own = climb(network).pairs, climb(alone).pairs
+    assert (behind >= 3.0 * own).all()
+    np.testing.assert_allclose(behind, 3.0 * own, rtol=1e-4)
