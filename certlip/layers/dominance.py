@@ -18,20 +18,39 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-#: Up to this many columns a Gram matrix is formed whole; below it, halves cost more than they save.
-WHOLE = 128
+
+class _GramSums(torch.autograd.Function):
+    """|WᵀW| q and WᵀW: what reaches WᵀW is symmetrized, so that its gradient takes one product, not two."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(W: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        gram = W.T @ W
+        return gram.abs() @ q, gram
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*inputs, output[1])
+
+    @staticmethod
+    def backward(
+        ctx, g: Tensor | None, g_gram: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        W, q, gram = ctx.saved_tensors
+        of_W = of_q = None
+        if g is not None:
+            of_W = gram.sign() * (g[:, None] * q + q[:, None] * g)
+            of_q = gram.abs() @ g
+        if g_gram is not None:  # only where this is differentiated again
+            of_W = g_gram + g_gram.mT if of_W is None else of_W + g_gram + g_gram.mT
+        return None if of_W is None else W @ of_W, of_q
 
 
 def gram_sums(W: Tensor, q: Tensor) -> Tensor:
     """Σ_j |WᵀW|_ij q_j, (k,), for W (d, k) and q (k,)."""
-    k = W.shape[1]
-    if k <= WHOLE:
-        return (W.T @ W).abs() @ q
-    # WᵀW is symmetric: one of the two off-diagonal blocks is enough
-    A, B = W.split((k // 2, k - k // 2), dim=1)
-    p, r = q.split((k // 2, k - k // 2))
-    C = (A.T @ B).abs()
-    return torch.cat([gram_sums(A, p) + C @ r, gram_sums(B, r) + p @ C])
+    return _GramSums.apply(W, q)[0]
 
 
 def correlation_sums(K: Tensor, q: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from certlip.blocks.activations import ELU, LeakyReLU, Tanh
 from certlip.errors import InconclusiveError, InputError
 from certlip.layers import SLLDense
 from certlip.layers.base import NUDGE
+from certlip.layers.dominance import gram_sums
 from certlip.layers.sll import sll_scaling
 from certlip.lmi import prove
 from certlip.solvers import Evaluator
@@ -112,3 +113,15 @@ def test_a_frozen_block_does_not_follow_the_layer():
 def test_empty_layers_are_refused(d, k):
     with pytest.raises(InputError, match="expected at least 1"):
         SLLDense(d, k)
+
+
+def test_gram_sums_are_differentiable_twice_and_under_vmap():
+    g = torch.Generator().manual_seed(0)
+    W = torch.randn(4, 3, generator=g, dtype=torch.float64, requires_grad=True)
+    q = torch.rand(3, generator=g, dtype=torch.float64, requires_grad=True)
+    assert torch.equal(gram_sums(W, q), (W.T @ W).abs() @ q)
+    assert torch.autograd.gradcheck(gram_sums, (W, q))
+    assert torch.autograd.gradgradcheck(gram_sums, (W, q))
+    many = torch.stack([W, 2.0 * W]).detach()
+    expected = torch.stack([gram_sums(A, q) for A in many])
+    torch.testing.assert_close(torch.func.vmap(gram_sums, (0, None))(many, q), expected)
