@@ -121,8 +121,11 @@ def _unless_identity(window: Window) -> list[Block]:
 def _arranged(axis: Axis, mode: str) -> Arrangement | None:
     """The cheapest arrangement, if any: the fewest taps times blocks, then the fewest windows."""
     found = _on_torus(axis) if mode == "circular" else _with_zeros(axis)
-    cost = lambda plan: (plan.taps * plan.length, plan.first, plan.start != 0)  # noqa: E731
-    return min(found, key=cost, default=None)
+    return min(
+        found,
+        key=lambda plan: (plan.taps * plan.length, plan.first, plan.start != 0),
+        default=None,
+    )
 
 
 def _wrapped(

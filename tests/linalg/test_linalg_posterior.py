@@ -169,7 +169,10 @@ def test_asymmetric_or_negative_radii_are_rejected():
 def test_a_wrong_factor_proves_nothing(monkeypatch):
     """Neither proof believes LAPACK: a finite factor of another matrix is found out."""
     A = np.array([[1.0, 2.0], [2.0, 1.0]])
-    fake = lambda S, *_: np.eye(len(S))  # noqa: E731
+
+    def fake(S, *_):
+        return np.eye(len(S))
+
     monkeypatch.setattr(block_tridiagonal.np.linalg, "cholesky", fake)
     assert not is_block_tridiagonal_definite(blocks_of(A, [2]))
     assert not is_block_tridiagonal_definite(blocks_of(A, [1, 1]))

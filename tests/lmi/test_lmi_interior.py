@@ -219,7 +219,10 @@ class Disc(Barrier):
     """−log(ρ + 2 − ‖y‖²) − log(9 − ρ) with y of two entries and an offset: the least ρ is −2."""
 
     offset: torch.Tensor  # (B,)
-    nu = 2.0
+
+    @property
+    def nu(self):
+        return 2.0
 
     def value(self, x):
         rest = x[:, 2] + 2.0 - ((x[:, :2] - self.offset[:, None]) ** 2).sum(dim=1)

@@ -16,7 +16,10 @@ class Barrier(ABC):
     above the least ρ.
     """
 
-    nu: float
+    @property
+    @abstractmethod
+    def nu(self) -> float:
+        """The parameter."""
 
     @abstractmethod
     def value(self, x: Tensor) -> tuple[Tensor, Any]:

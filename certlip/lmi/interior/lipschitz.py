@@ -50,7 +50,7 @@ class LipschitzBarrier(Barrier):
         return cls(eye - problem.W, K, problem.G.mH @ problem.G, largest, problem.U.shape[-1])
 
     @property
-    def nu(self) -> float:  # type: ignore[override]
+    def nu(self) -> float:
         F, n = self.Q0.shape[:2]
         return float(F * (n + self.r) + 2 * n)
 

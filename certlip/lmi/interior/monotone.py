@@ -27,7 +27,7 @@ class MonotoneBarrier(Barrier):
     Q0: Tensor
 
     @property
-    def nu(self) -> float:  # type: ignore[override]
+    def nu(self) -> float:
         F, n = self.Q0.shape[:2]
         return float((F + 2) * n)
 

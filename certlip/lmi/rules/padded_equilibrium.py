@@ -121,7 +121,7 @@ class Condition:
 def _coefficients(t: float, lip: float, own: float) -> tuple[float, float]:
     """L/l − t and L/l − 1/t, rounded down."""
     ratio = Fraction(lip) / Fraction(own)
-    return tuple(_below(ratio - each) for each in (Fraction(t), 1 / Fraction(t)))  # type: ignore[return-value]
+    return _below(ratio - Fraction(t)), _below(ratio - 1 / Fraction(t))
 
 
 def _below(x: Fraction) -> float:
