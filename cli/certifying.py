@@ -129,6 +129,7 @@ def certify_run(
         if attacked:
             falsification = attack_rows(
                 *(session, network, proof, data, stream.rows, attacked, counted.with_radius),
+                semantics=semantics,
                 steps=steps,
                 restarts=restarts,
             )
@@ -154,7 +155,7 @@ def certify_run(
         if certificate is not None and code != UnsoundError.exit_code:
             _write_certificate(certificate, network, proof, data, eps, stream)
         if report is not None:
-            _write_report(report, document, stream.rows, falsification, compare)
+            _write_report(report, document, stream.rows, network, falsification, compare)
     return Run(document, stream.rows, code)
 
 
@@ -188,22 +189,17 @@ def _write_report(
     folder: Path,
     document: dict[str, Any],
     samples: ResultsFile,
+    network: Network,
     falsification: Falsification | None,
     compare: Sequence[tuple[str, dict[str, Any], ResultsFile]],
 ) -> None:
-    import numpy as np
-
+    from certlip.certify.attacks import save_counterexamples
     from certlip.files import atomic
     from certlip.report import write
 
     if falsification is not None and falsification.broken:
-        found = np.stack([x for _, x, _, _ in falsification.broken])
-        index = np.array([i for i, _, _, _ in falsification.broken])
-
-        def save(path: Path) -> None:
-            with path.open("wb") as file:
-                np.savez(file, x=found, index=index)
-
-        atomic(folder / run_folder.COUNTEREXAMPLES, save)
+        broken = falsification.broken
+        path = folder / run_folder.COUNTEREXAMPLES
+        atomic(path, lambda file: save_counterexamples(file, broken, network))
     write("html", folder / run_folder.PAGE, document, samples, compare)
     write("json", folder / run_folder.DONE, document, samples)  # last: the run is then finished

@@ -24,6 +24,7 @@ def attack_rows(
     attacked: int,
     with_radius: int,
     *,
+    semantics: str,
     steps: int,
     restarts: int,
 ) -> Falsification:
@@ -31,6 +32,8 @@ def attack_rows(
 
     The rows of those that are broken say `falsified` afterwards.
     """
+    from dataclasses import replace
+
     import numpy as np
 
     from certlip.certify import Status, falsify
@@ -44,22 +47,24 @@ def attack_rows(
             data.x[index],
             np.array([row["predicted"] for row in chosen], dtype=int),
             np.array([float(row["radius_lower"]) for row in chosen]),
+            semantics=semantics,
             steps=steps,
             restarts=restarts,
             seed=session.seed,
             device=session.device,
         )
     broken = {}
-    for i, _, distance, other in found.broken:
-        row = chosen[i]
+    for c in found.broken:
+        row = chosen[c.index]
         broken[row["index"]] = {**row, "status": str(Status.FALSIFIED)}
         session.say(
-            f"UNSOUND: sample {row['index']} is class {other} at distance {distance!r}, inside its "
-            f"certified radius {row['radius_lower']}; please report this as a bug"
+            f"UNSOUND: sample {row['index']} is class {c.other} in {c.semantics} arithmetic at "
+            f"distance {c.distance!r}, inside its certified radius {row['radius_lower']}; please "
+            "report this as a bug (--report keeps the point)"
         )
     rows.change(broken)
-    points = tuple((chosen[i]["index"], x, d, c) for i, x, d, c in found.broken)
-    return type(found)(found.attacked, found.steps, found.restarts, points)
+    own = tuple(replace(c, index=chosen[c.index]["index"]) for c in found.broken)
+    return replace(found, broken=own)
 
 
 def _spread(rows: ResultsFile, attacked: int, with_radius: int) -> list[Sample]:

@@ -1,7 +1,8 @@
 """From a proven network and data to certified radii: enclosure, margins, radii, attacks."""
 
-from certlip.certify.attack import Falsification as Falsification
-from certlip.certify.attack import falsify as falsify
+from certlip.certify.attacks import Counterexample as Counterexample
+from certlip.certify.attacks import Falsification as Falsification
+from certlip.certify.attacks import falsify as falsify
 from certlip.certify.document import certify_document as certify_document
 from certlip.certify.eps import Eps as Eps
 from certlip.certify.eps import parse_eps as parse_eps

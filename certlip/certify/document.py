@@ -7,7 +7,7 @@ from typing import Any
 
 from certlip._version import __version__
 from certlip.blocks import Block, Network
-from certlip.certify.attack import Falsification
+from certlip.certify.attacks import Falsification
 from certlip.certify.eps import Eps
 from certlip.certify.tally import Tally
 from certlip.lmi import BlockProof, NetworkProof

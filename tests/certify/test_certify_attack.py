@@ -10,11 +10,21 @@ from certify_nets import NETWORKS, affine, lben_block, normalize, samples, sll
 from certlip.blocks import Network
 from certlip.certify import certify, falsify
 from certlip.certify import radii as radii_module
-from certlip.certify.attack import _confirmed
-from certlip.certify.enclosure import Encloser
+from certlip.certify.attacks import Falsifier
+from certlip.certify.attacks.base import Attack
 from certlip.linalg.rigorous import UpperBound
 from certlip.lmi import NetworkProof, prove
 from certlip.lmi.network import product
+
+
+class Fixed(Attack):
+    """Always the same points."""
+
+    def __init__(self, points):
+        self.points = points
+
+    def run(self, target, claims, generator):
+        yield self.points
 
 
 def linear(seed=0, std=None):
@@ -67,12 +77,18 @@ def test_counterexamples_lie_in_the_ball_and_change_the_class():
     network = linear()
     x, label = samples(network, 20)
     _, result = attack(network, prove(network), x, label, factor=1.05)
-    assert result.summary() == {"attacked": 20, "steps": 20, "restarts": 2, "broken": 20}
+    assert result.summary() == {
+        "attacked": 20,
+        "attacks": ["pgd", "ascent", "rounding"],
+        "steps": 20,
+        "restarts": 2,
+        "broken": 20,
+    }
     radius = 1.05 * certify(network, prove(network), x, label).radius_lower
-    for index, point, distance, other in result.broken:
-        assert np.linalg.norm(point - x[index]) <= distance <= radius[index]
+    for c in result.broken:
+        assert np.linalg.norm(c.point - x[c.index]) <= c.distance <= radius[c.index] == c.radius
         W, b = (a.numpy() for a in network.blocks[0].arrays().values())
-        assert (W @ point + b).argmax() == other != label[index]
+        assert (W @ c.point + b).argmax() == c.other != label[c.index] == c.label
 
 
 def test_a_point_outside_the_ball_is_no_counterexample():
@@ -81,10 +97,11 @@ def test_a_point_outside_the_ball_is_no_counterexample():
     radius = certify(network, prove(network), x, label).radius_lower
     w = network.blocks[0].W.numpy()[0] - network.blocks[0].W.numpy()[1]
     step = np.where(label == 0, -1, 1)[:, None] * w / np.linalg.norm(w)
-    encloser = Encloser(network, prove(network))
+    falsifier = Falsifier(network, prove(network))
     for factor, size, found in ((1.1, 1.2, 5), (1.1, 1.0, 0), (0.9, 1.2, 0)):
         point = x + factor * radius[:, None] * step
-        assert len(_confirmed(encloser, x, point, label, size * radius)) == found
+        falsifier.attacks = {"fixed": Fixed(point)}
+        assert len(falsifier(x, label, size * radius, torch.Generator())) == found
 
 
 def test_halved_bound_is_caught():
@@ -139,5 +156,5 @@ def test_the_attack_is_repeatable_and_reports_progress():
     first = falsify(network, proof, x, label, radius, on_progress=lambda i, n: seen.append((i, n)))
     again = falsify(network, proof, x, label, radius)
     assert seen == [(256, 300), (300, 300)]
-    assert [b[0] for b in first.broken] == [b[0] for b in again.broken]
-    assert all((a[1] == b[1]).all() for a, b in zip(first.broken, again.broken, strict=True))
+    assert [c.index for c in first.broken] == [c.index for c in again.broken]
+    assert all((a.point == b.point).all() for a, b in zip(first.broken, again.broken, strict=True))

@@ -98,7 +98,7 @@ def test_a_broken_certificate_exits_with_5(certlip, story, tmp_path, monkeypatch
     assert f"wrote {tmp_path / 'c.certlip'}" not in result.err
     assert result.document["falsifier"]["broken"] > 0
     assert not (tmp_path / "c.certlip").exists()
-    assert np.load(tmp_path / "r" / "counterexamples.npz")["x"].shape[1] == 64
+    assert np.load(tmp_path / "r" / "counterexamples.npz")["point"].shape[1] == 64
 
 
 def test_a_broken_certificate_wins_over_a_closed_stdout(monkeypatch):

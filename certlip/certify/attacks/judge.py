@@ -1,0 +1,115 @@
+"""Who decides that another class won: the rigorous enclosure, or the deployed float32 evaluation itself."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from certlip.blocks import Network
+from certlip.certify.attacks.target import Target, lead
+from certlip.certify.enclosure import Encloser
+from certlip.linalg.rigorous.bounds import SQRT2
+from certlip.linalg.rigorous.rounding import down, up
+from certlip.lmi import NetworkProof
+
+#: A point goes to the enclosure if its computed margin is at most this, relative to its logits.
+NEAR = 1e-6
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """Per point: a class that is at least as large as the label, −1 where none is known to be.
+
+    y (n, classes) are the logits that it was seen in, `error` (n,) how far they are from those meant.
+    """
+
+    other: np.ndarray
+    y: np.ndarray
+    error: np.ndarray
+
+
+class Judge(ABC):
+    """Decides for points, whoever found them. What it calls another class is one."""
+
+    semantics: ClassVar[str]
+
+    @abstractmethod
+    def __init__(self, network: Network, proof: NetworkProof, target: Target) -> None: ...
+
+    @abstractmethod
+    def __call__(self, points: np.ndarray, label: np.ndarray) -> Verdicts:
+        """Verdicts on points (n, d), n ≤ ROWS."""
+
+
+class RealJudge(Judge):
+    """The network in real arithmetic: another logit is larger by more than the enclosure leaves open.
+
+    The enclosure costs more than an evaluation, so it is asked only where another class is near.
+    """
+
+    semantics = "real"
+
+    def __init__(self, network: Network, proof: NetworkProof, target: Target) -> None:
+        self.encloser = Encloser(network, proof, device=target.device)
+        self.target = target
+
+    def __call__(self, points: np.ndarray, label: np.ndarray) -> Verdicts:
+        x = torch.from_numpy(points).to(self.target.device)
+        with torch.no_grad():
+            y = self.target.tight(x)
+        gain = lead(y, torch.from_numpy(label).to(y.device)).cpu().numpy()
+        y = y.cpu().numpy()
+        verdicts = _ahead(y, np.full(len(y), np.inf), label)
+        # written so that NaN asks too
+        near = np.flatnonzero(~(gain < -NEAR * np.abs(y).max(axis=1)))
+        if len(near):
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                enclosure = self.encloser(np.ascontiguousarray(points[near]))
+                asked = _ahead(enclosure.y, enclosure.error, label[near])
+            for name in ("other", "y", "error"):
+                getattr(verdicts, name)[near] = getattr(asked, name)
+        return verdicts
+
+
+class Float32Judge(Judge):
+    """The deployed float32 evaluation at the point, cast: its largest logit is not the label's alone."""
+
+    semantics = "float32"
+
+    def __init__(self, network: Network, proof: NetworkProof, target: Target) -> None:
+        del network, proof  # it says of itself what it does
+        self.target = target
+
+    def __call__(self, points: np.ndarray, label: np.ndarray) -> Verdicts:
+        cast = torch.from_numpy(points.astype(np.float32)).to(self.target.device)
+        with torch.no_grad():
+            y = self.target.deployed(cast).cpu().numpy().astype(np.float64)
+        # a logit that is no number does not speak for the label
+        row = np.arange(len(label))
+        own = y[row, label]
+        y = np.where(np.isnan(y), np.inf, y)
+        y[row, label] = np.where(np.isnan(own), -np.inf, own)
+        return _ahead(y, np.zeros(len(y)), label)
+
+
+def _ahead(y: np.ndarray, error: np.ndarray, label: np.ndarray) -> Verdicts:
+    row = np.arange(len(label))
+    with np.errstate(over="ignore", invalid="ignore"):
+        gain = y - y[row, label][:, None]
+    gain[row, label] = -np.inf
+    other = np.where(np.isnan(gain), -np.inf, gain).argmax(axis=1)
+    proven = down(down(gain[row, other]) - up(SQRT2.value * error)) >= 0.0
+    # equal logits computed without error are a tie, and a tie is no win of the label
+    proven |= (error == 0.0) & (gain[row, other] >= 0.0)
+    return Verdicts(np.where(proven, other, -1), y, error)
+
+
+#: What claims of a semantics are about: those of float32 are about the real network as well.
+JUDGES: dict[str, tuple[type[Judge], ...]] = {
+    "real": (RealJudge,),
+    "float32": (RealJudge, Float32Judge),
+}

@@ -1,0 +1,73 @@
+"""The network under attack, as the searches evaluate it: fast, tightly, or as it is deployed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from certlip.blocks import Network
+from certlip.solvers import Evaluator
+
+#: Relative tolerances of equilibria: in float32 for many cheap steps, in float64 for exact gradients.
+FAST, TIGHT = 1e-4, 1e-10
+
+
+class Target:
+    """One network; solvers are prepared when they are first needed.
+
+    Nothing that is computed here is believed: a judge decides what counts.
+    """
+
+    def __init__(self, network: Network, *, device: str = "cpu") -> None:
+        self.network, self.device = network, device
+
+    @cached_property
+    def fast(self) -> Evaluator:
+        return self._evaluator(torch.float32, FAST)
+
+    @cached_property
+    def tight(self) -> Evaluator:
+        return self._evaluator(torch.float64, TIGHT)
+
+    @cached_property
+    def deployed(self) -> Evaluator:
+        """The float32 evaluation that float32 semantics speaks of."""
+        return Evaluator(self.network, dtype=torch.float32, device=self.device)
+
+    def _evaluator(self, dtype: torch.dtype, tol: float) -> Evaluator:
+        return Evaluator(self.network, dtype=dtype, device=self.device, tol=tol, strict=False)
+
+
+class Walk:
+    """Values and slopes of a gain along a path; equilibria start from those of the step before."""
+
+    def __init__(self, evaluator: Evaluator, gain: Callable[[Tensor], Tensor]) -> None:
+        self.evaluator, self.gain = evaluator, gain
+        self.states: dict[int, Tensor] = {}
+
+    def value(self, x: Tensor) -> Tensor:
+        """gain(f(x)) (n,)."""
+        with torch.no_grad():
+            return self.gain(self._logits(x))
+
+    def slope(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The gain and its gradient in x (n, d); equilibria are differentiated implicitly."""
+        with torch.enable_grad():
+            x = x.detach().requires_grad_(True)
+            value = self.gain(self._logits(x))
+            (slope,) = torch.autograd.grad(value.sum(), x)
+        return value.detach(), torch.nan_to_num(slope, nan=0.0, posinf=0.0, neginf=0.0)
+
+    def _logits(self, x: Tensor) -> Tensor:
+        y, solutions = self.evaluator.run(x, self.states)
+        self.states = {k: s.z.detach() for k, s in solutions.items()}
+        return y
+
+
+def lead(y: Tensor, label: Tensor) -> Tensor:
+    """How far the best other logit is ahead of the label's, (n,)."""
+    others = y.scatter(1, label[:, None], -torch.inf)
+    return others.amax(dim=1) - y.gather(1, label[:, None])[:, 0]
