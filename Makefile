@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Two test processes with one BLAS thread each are steadier than one with two.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test slow lint docs bench clean
+.PHONY: demo test slow lint docs bench fuzz clean
 
 demo: $(VENV)/.demo
 	rm -rf demo
@@ -27,6 +27,10 @@ docs: $(VENV)/.docs
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
+
+# about 20 minutes; goes on where it was stopped, and starts anew without runs/fuzz
+fuzz: $(VENV)/.bench
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fuzz
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -61,7 +61,6 @@ def _difference(j: Tensor, a: Tensor) -> Callable[[Tensor], Tensor]:
 def strongest(target: Target, points: list[np.ndarray], label: np.ndarray) -> np.ndarray:
     """Of several points per row the one where another class is nearest to winning, (n, d)."""
     a = torch.from_numpy(label).to(target.device)
-    with torch.no_grad():
-        gains = [lead(target.tight(torch.from_numpy(p).to(target.device)), a) for p in points]
+    gains = [lead(target.logits(p), a) for p in points]
     which = torch.stack(gains).argmax(dim=0).cpu().numpy()
     return np.stack(points)[which, np.arange(len(label))]

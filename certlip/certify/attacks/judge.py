@@ -58,9 +58,7 @@ class RealJudge(Judge):
         self.target = target
 
     def __call__(self, points: np.ndarray, label: np.ndarray) -> Verdicts:
-        x = torch.from_numpy(points).to(self.target.device)
-        with torch.no_grad():
-            y = self.target.tight(x)
+        y = self.target.logits(points)
         gain = lead(y, torch.from_numpy(label).to(y.device)).cpu().numpy()
         y = y.cpu().numpy()
         verdicts = _ahead(y, np.full(len(y), np.inf), label)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,6 +24,7 @@ class Target:
 
     def __init__(self, network: Network, *, device: str = "cpu") -> None:
         self.network, self.device = network, device
+        self._states: dict[int, Tensor] = {}
 
     @cached_property
     def fast(self) -> Evaluator:
@@ -36,6 +38,15 @@ class Target:
     def deployed(self) -> Evaluator:
         """The float32 evaluation that float32 semantics speaks of."""
         return Evaluator(self.network, dtype=torch.float32, device=self.device)
+
+    def logits(self, points: np.ndarray) -> Tensor:
+        """f(points) (n, classes), tightly; equilibria start from those of the last n points."""
+        x = torch.from_numpy(points).to(self.device)
+        states = {k: z for k, z in self._states.items() if len(z) == len(x)}
+        with torch.no_grad():
+            y, solutions = self.tight.run(x, states)
+        self._states = {k: s.z for k, s in solutions.items()}
+        return y
 
     def _evaluator(self, dtype: torch.dtype, tol: float) -> Evaluator:
         return Evaluator(self.network, dtype=dtype, device=self.device, tol=tol, strict=False)

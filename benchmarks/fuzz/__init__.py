@@ -1,0 +1,1 @@
+"""Attacks on certified balls of random networks of every family: `make fuzz`."""
