@@ -72,7 +72,7 @@ def certify_run(
         check_samples,
         state_blocks,
     )
-    from certlip.lmi import prove
+    from certlip.lmi import prove, prove_pairs
 
     if data.classes > network.classes:
         raise InputError(
@@ -113,6 +113,8 @@ def certify_run(
     start = time.perf_counter()
     with session.console.status("proving the Lipschitz bound"):
         proof = prove(network, search=search)
+        if certificate is None:  # version 1 of the format has no bounds of pairs
+            proof = prove_pairs(network, proof, search)
     own["proof"] = run_folder.proof_entry(proof)
     if report is not None and resume:
         run_folder.require_same(report, own)

@@ -11,6 +11,7 @@ from certlip.certify.attacks import Falsification
 from certlip.certify.eps import Eps
 from certlip.certify.tally import Tally
 from certlip.lmi import BlockProof, NetworkProof
+from certlip.lmi.pairs import pair_kinds
 
 SCHEMA = "certlip/certify/1"
 
@@ -62,6 +63,7 @@ def certify_document(
         "settings": {**settings, "eps": [e.text for e in eps]},
         "data": data,
         "lipschitz_upper": str(proof.lip),
+        "pairs": pair_kinds(network, proof),
         "natural_accuracy": counted.correct / n,
         "certified_accuracy": {e.text: counted.certified[e.text] / n for e in eps},
         "counts": {status.value: count for status, count in counted.counts.items()},

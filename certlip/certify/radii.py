@@ -21,7 +21,7 @@ from certlip.errors import InputError
 from certlip.linalg.rigorous.bounds import SQRT2
 from certlip.linalg.rigorous.rounding import down, up
 from certlip.lmi import NetworkProof
-from certlip.lmi.pairs import pair_bounds
+from certlip.lmi.pairs import lowered, pair_bounds
 
 #: Relative room left in a radius for the checker's own order of rounding.
 ROOM = 2.0**-40
@@ -80,7 +80,7 @@ class Certifier:
         self.network = network
         self.deployed = Deployed(network, proof) if semantics == "float32" else None
         self.encloser = Encloser(network, proof, device=device)
-        self.bounds = pair_bounds(network, proof.lip, proof.before_last())
+        self.bounds = lowered(pair_bounds(network, proof.lip, proof.before_last()), proof)
 
     def __call__(self, x: np.ndarray, label: np.ndarray, *, keep_states: bool = False) -> Radii:
         """Radii of x (n, d), n ≤ ROWS, with labels (n,).

@@ -15,6 +15,9 @@ a batch of matrices, the real forms of these blocks.
 
 from __future__ import annotations
 
+from copy import copy
+from dataclasses import replace
+
 import numpy as np
 
 from certlip.blocks import Equilibrium
@@ -32,6 +35,12 @@ class Conditions:
         self.of, self.n = of, of.n
         self.GG = mirrored(of.G.T @ of.G)
         self.UU = mirrored(of.U @ of.U.T)
+
+    def with_outputs(self, G: Ball) -> Conditions:
+        """The same states with another output map; what does not depend on it is shared."""
+        other = copy(self)
+        other.of, other.GG = replace(self.of, G=G), mirrored(G.T @ G)
+        return other
 
     @property
     def order(self) -> int:

@@ -46,6 +46,8 @@ def certify_table(document: Document) -> Table:
         _add(table, [f"certified at ε = {eps}", share], style="bold")
     table.add_section()
     _add(table, ["Lipschitz bound L ≤", upper(field(document, "lipschitz_upper"))])
+    if "pairs" in document:
+        _add(table, ["bounds of pairs of classes", _pairs(field(document, "pairs"))])
     for status, count in field(document, "counts").items():
         if count or status == "certified":
             bad = status in ("falsified", "error", "unsupported")
@@ -125,6 +127,12 @@ def _falsifier(result: dict[str, Any] | None) -> str:
     if result is None:
         return "not run"
     return f"{field(result, 'broken'):,} of {field(result, 'attacked'):,} attacked points broken"
+
+
+def _pairs(counts: dict[str, int]) -> str:
+    words = {"lmi": "by an LMI", "rows": "by two rows", "sqrt2": "by √2·L"}
+    said = [f"{counts[kind]:,} {word}" for kind, word in words.items() if counts.get(kind)]
+    return ", ".join(said) or "none"
 
 
 def _table(title: str, texts: Sequence[str], numbers: Sequence[str]) -> Table:

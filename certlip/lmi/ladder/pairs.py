@@ -14,14 +14,13 @@ from certlip.blocks import Network
 from certlip.errors import CertlipError, InconclusiveError
 from certlip.linalg.rigorous import UpperBound
 from certlip.lmi.chain import Chain
+from certlip.lmi.conditions import Conditions
 from certlip.lmi.ladder.base import Best, Budget
-from certlip.lmi.ladder.jointly import Run, chain_bound, combined, ill_posed, proven, runs, solver
-from certlip.lmi.pairs import pair_bounds
-from certlip.lmi.problem import Problem
+from certlip.lmi.ladder.jointly import Run, chain_bound, ill_posed, runs
+from certlip.lmi.pairs import lower, pair_bounds
+from certlip.lmi.rows import ARRAYS, TOL, prove_row, solve_rows
 from certlip.lmi.whole import whole
 
-ARRAYS = 16  # of order n that one problem of a batch holds
-PAIR_TOL = 1e-5  # relative gap of a pair's bound
 LARGEST_DENSE_CHAIN = 400  # multipliers of a chain that are solved for as one dense matrix
 LARGEST_BATCH = 4 * 2.0**30  # bytes: larger batches are no faster
 
@@ -62,16 +61,17 @@ def _one_by_one(run: Run, first: UpperBound, bounds: np.ndarray, budget: Budget)
         row = np.zeros((1, len(bounds)))
         row[0, a], row[0, b] = 1.0, -1.0
         try:
-            lip = first * chain_bound(chain.with_rows(row), budget, PAIR_TOL)[0]
+            lip, _ = chain_bound(chain.with_rows(row), budget, TOL)
         except (CertlipError, ValueError):
             continue  # the pair keeps the bound that it has
-        bounds[a, b] = bounds[b, a] = min(bounds[a, b], lip.value)
+        lower(bounds, a, b, first, lip)
     return None
 
 
 def _in_batches(run: Run, first: UpperBound, bounds: np.ndarray, budget: Budget) -> str | None:
     """Lowers the bounds by an LMI for each pair, in batches; says why it stopped early."""
     forms = whole(run.blocks)
+    conditions = Conditions(forms)
     pairs = list(combinations(range(len(bounds)), 2))
     room = min(budget.memory, LARGEST_BATCH)
     size = int(max(1, room // (ARRAYS * 8.0 * forms.n**2)))
@@ -80,14 +80,15 @@ def _in_batches(run: Run, first: UpperBound, bounds: np.ndarray, budget: Budget)
             return f"no time left after {at} of {len(pairs)} pairs"
         batch = pairs[at : at + size]
         budget.say(f"LMIs of pairs {at + 1} to {at + len(batch)} of {len(pairs)}")
-        rows = np.zeros((len(batch), len(bounds)))
-        for row, (a, b) in zip(rows, batch, strict=True):
-            row[a], row[b] = 1.0, -1.0
-        found = solver(budget, PAIR_TOL).minimise(Problem.of_forms(forms, rows, budget.device))
-        for row, (a, b), candidate in zip(rows, batch, found, strict=True):
-            try:
-                lip = first * proven(combined(forms, row[None]), candidate)
-            except (CertlipError, ValueError):
-                continue  # the pair keeps the bound that it has
-            bounds[a, b] = bounds[b, a] = min(bounds[a, b], lip.value)
+        found = solve_rows(
+            forms,
+            batch,
+            tol=max(budget.tol, TOL),
+            device=budget.device,
+            max_seconds=budget.left(),
+        )
+        for (a, b), candidate in zip(batch, found, strict=True):
+            proven = prove_row(conditions, forms.G, (a, b), candidate.lam, candidate.lip)
+            if proven is not None:
+                lower(bounds, a, b, first, proven[0])
     return None
