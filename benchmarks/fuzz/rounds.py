@@ -16,6 +16,7 @@ from benchmarks.fuzz.trained import TRAINED
 from certlip.blocks import Network
 from certlip.certify import Certifier, Status
 from certlip.certify.attacks import ATTACKS, Counterexample, Falsifier
+from certlip.certify.attacks.rounding import bisect
 from certlip.certify.float32 import require_bounded
 from certlip.errors import CertlipError, InconclusiveError, UnsupportedError
 from certlip.linalg.rigorous.rounding import down, up
@@ -139,18 +140,17 @@ def _samples(chance: Chance, network: Network) -> np.ndarray:
     x = chance.scale * chance.rng.standard_normal((SAMPLES, d))
     if chance.inputs is not None:
         x = chance.inputs[chance.rng.integers(0, len(chance.inputs), SAMPLES)]
-    near = slice(SAMPLES // 2, SAMPLES)
-    inner, outer = x[near].copy(), chance.rng.permutation(x[near])
+    half = SAMPLES // 2
+    start, toward = torch.from_numpy(x[half:]), torch.from_numpy(chance.rng.permutation(x[half:]))
     evaluate = Evaluator(network)
+    own = evaluate(start).argmax(dim=1)
 
-    def label(points: np.ndarray) -> np.ndarray:
-        return evaluate(torch.from_numpy(points)).argmax(dim=1).numpy()
+    def beyond(t: torch.Tensor) -> torch.Tensor:
+        return evaluate(start + t * (toward - start)).argmax(dim=1) != own
 
-    own = label(inner)
-    for _ in range(50):  # between two classes; where both ends are of one class, just in between
-        middle = (inner + outer) / 2.0
-        same = (label(middle) == own)[:, None]
-        inner, outer = np.where(same, middle, inner), np.where(same, outer, middle)
-    away = 10.0 ** chance.rng.uniform(-15.0, 0.0, (len(inner), 1))
-    x[near] = inner + away * (x[near] - inner)
+    # of two inputs of one class the other one is taken
+    zero = torch.zeros(len(start), 1, dtype=torch.float64)
+    t, _ = bisect(beyond, zero, zero + 1.0)
+    away = torch.from_numpy(10.0 ** chance.rng.uniform(-15.0, 0.0, (len(start), 1)))
+    x[half:] = (start + (1.0 - away) * t * (toward - start)).numpy()
     return x

@@ -8,12 +8,13 @@ last point of the ball on that line to its neighbours.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from certlip.certify.attacks.ascent import MarginAscent, strongest
 from certlip.certify.attacks.base import Attack, Claims
@@ -76,6 +77,17 @@ def _stepped(x: np.ndarray, move: np.ndarray) -> np.ndarray:
     )
 
 
+def bisect(
+    beyond: Callable[[Tensor], Tensor], inner: Tensor, outer: Tensor, halvings: int = 60
+) -> tuple[Tensor, Tensor]:
+    """Closes in on a boundary between numbers (n, 1): `beyond` (n,) stays false of one, true of the other."""
+    for _ in range(halvings):
+        middle = (inner + outer) / 2.0
+        crossed = beyond(middle)[:, None]
+        inner, outer = torch.where(crossed, inner, middle), torch.where(crossed, middle, outer)
+    return inner, outer
+
+
 def _last_inside(
     target: Target, claims: Claims, nearest: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -84,13 +96,13 @@ def _last_inside(
     walk = Walk(target.tight, partial(lead, label=label))
     d = torch.from_numpy(nearest).to(centre) - centre
     d = d / claims.norm.size(d).clamp_min(1e-300)
-    inner, outer = torch.zeros_like(r), FARTHEST * r
+
+    def beyond(t: Tensor) -> Tensor:
+        return walk.value(centre + t * d) >= 0.0
+
     # a line that does not cross the boundary ends on the sphere
-    outer = torch.where((walk.value(centre + outer * d) >= 0.0)[:, None], outer, r)
-    for _ in range(60):
-        middle = (inner + outer) / 2.0
-        beyond = (walk.value(centre + middle * d) >= 0.0)[:, None]
-        inner, outer = torch.where(beyond, inner, middle), torch.where(beyond, middle, outer)
+    outer = torch.where(beyond(FARTHEST * r)[:, None], FARTHEST * r, r)
+    _, outer = bisect(beyond, torch.zeros_like(r), outer)
     found = centre + torch.minimum(outer, r) * d
     _, slope = walk.slope(found)
     return found.cpu().numpy(), slope.cpu().numpy()
