@@ -1,37 +1,53 @@
-"""Blocks that are evaluated directly: the output's own rounding errors are all of δ."""
+"""Dense blocks that are evaluated directly: their own rounding errors, known beforehand, are all of δ."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+import torch
 
 from certlip.blocks import Activation, Affine, Normalize, Residual
-from certlip.certify.enclosure.base import Local, sigma_ball
-from certlip.linalg.rigorous.ball import Ball
+from certlip.certify.enclosure.apriori import Sizes, residual_sizes, size_of
+from certlip.certify.enclosure.base import Local
+from certlip.linalg.rigorous.rounding import TINY, U, norm_up, up
+from certlip.lmi import BlockProof
+
+Explicit = Callable[[np.ndarray], Local]
 
 
 def normalize(block: Normalize, x: np.ndarray) -> Local:
-    """(x − mean)/std."""
-    return _local((Ball(x) - Ball(block.mean.numpy())) / block.std.numpy())
+    """(x − mean)/std: two roundings per entry of the result."""
+    y = (x - block.mean.numpy()) / block.std.numpy()
+    return Local(y, up(4.0 * U * norm_up(y)) + TINY)
 
 
-def affine(block: Affine, x: np.ndarray) -> Local:
+def affine(block: Affine, proof: BlockProof) -> Explicit:
     """Wx + b."""
-    return _local(Ball(x) @ Ball(block.W.numpy().T) + Ball(block.b.numpy()))
+    del proof
+    WT, b = block.W.numpy().T, block.b.numpy()
+    sizes = Sizes.exact().product(size_of(WT), len(WT), float(norm_up(b)))
+    return lambda x: Local(x @ WT + b, sizes.bound(norm_up(x)))
 
 
-def activation(block: Activation, x: np.ndarray) -> Local:
+def activation(block: Activation, proof: BlockProof) -> Explicit:
     """σ(x)."""
-    return _local(sigma_ball(block.sigma, Ball(x)))
+    del proof
+    sizes = Sizes.exact().activated(block.sigma)
+    return lambda x: Local(
+        block.sigma.forward(torch.from_numpy(x)).numpy(), sizes.bound(norm_up(x))
+    )
 
 
-def residual(block: Residual, x: np.ndarray) -> Local:
+def residual(block: Residual, proof: BlockProof) -> Explicit:
     """x − 2 W D σ(Wᵀx + b)."""
-    W = block.W.numpy()
-    v = Ball(x) @ Ball(W) + Ball(block.b.numpy())
-    s = sigma_ball(block.sigma, v) * Ball(2.0 * block.D.numpy())
-    return _local(Ball(x) - s @ Ball(W.T))
+    del proof
+    W, D, b = (a.numpy() for a in (block.W, block.D, block.b))
+    terms = W.shape
+    sizes = residual_sizes(np.abs(W.T), D, b, block.sigma, (terms[0], terms[1]))
 
+    def local(x: np.ndarray) -> Local:
+        s = block.sigma.forward(torch.from_numpy(x @ W + b)).numpy()
+        return Local(x - (s * (2.0 * D)) @ W.T, sizes.bound(norm_up(x)))
 
-def _local(y: Ball) -> Local:
-    rad = y.rad
-    return Local(y.mid, np.zeros(y.mid.shape[0]) if rad is None else Ball(rad).norm_upper())
+    return local

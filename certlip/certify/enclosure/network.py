@@ -31,8 +31,8 @@ from certlip.certify.enclosure.conv_equilibrium import ConvEquilibriumEncloser
 from certlip.certify.enclosure.equilibrium import EquilibriumEncloser
 from certlip.certify.enclosure.explicit import activation, affine, normalize, residual
 from certlip.certify.enclosure.image import (
-    ConvolutionEncloser,
-    ConvResidualEncloser,
+    conv_residual,
+    convolution,
     group_sort,
     pooling,
     resize,
@@ -54,9 +54,6 @@ ROWS = 256
 
 LOCAL: dict[type[Block], Callable[..., Local]] = {
     Normalize: normalize,
-    Affine: affine,
-    Activation: activation,
-    Residual: residual,
     Pooling: pooling,
     Resize: resize,
     Window: window,
@@ -65,8 +62,11 @@ LOCAL: dict[type[Block], Callable[..., Local]] = {
 
 #: Enclosures that are built once from a block and its proof; those of equilibria also take a guess.
 PREPARED: dict[type[Block], Callable[..., Callable[..., Local]]] = {
-    Convolution: ConvolutionEncloser,
-    ConvResidual: ConvResidualEncloser,
+    Affine: affine,
+    Activation: activation,
+    Residual: residual,
+    Convolution: convolution,
+    ConvResidual: conv_residual,
     Equilibrium: EquilibriumEncloser,
     ConvEquilibrium: ConvEquilibriumEncloser,
     PaddedEquilibrium: PaddedEquilibriumEncloser,

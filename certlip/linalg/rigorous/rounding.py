@@ -52,5 +52,12 @@ def sum_up(x: np.ndarray, axis: int = -1) -> np.ndarray:
 @np.errstate(over="ignore", invalid="ignore")
 def norm_up(x: np.ndarray, axis: int = -1) -> np.ndarray:
     """Upper bound of the Euclidean norm along one axis, for entries of any sign."""
-    squares = up(x * x) + TINY  # +TINY: a square may underflow
-    return up(np.sqrt(sum_up(up(squares), axis=axis)))
+    k = x.shape[axis]
+    squares = np.sum(x * x, axis=axis) if axis not in (-1, x.ndim - 1) else _dot(x)
+    # k + 1 roundings whatever the order of the sum; a square may underflow
+    return up(np.sqrt(up(squares * (1.0 + (k + 3) * 2.0 * U) + TINY)))
+
+
+def _dot(x: np.ndarray) -> np.ndarray:
+    """Σ x² along the last axis, without an array of squares."""
+    return np.einsum("...i,...i->...", x, x)
