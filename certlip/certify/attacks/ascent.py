@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from certlip.certify.attacks.base import Attack, Claims
-from certlip.certify.attacks.target import Target, Walk, lead
+from certlip.certify.attacks.target import Target, Walk
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,3 @@ class MarginAscent(Attack):
 def _difference(j: Tensor, a: Tensor) -> Callable[[Tensor], Tensor]:
     """f_j − f_a per row."""
     return lambda y: (y.gather(1, j[:, None]) - y.gather(1, a[:, None]))[:, 0]
-
-
-def strongest(target: Target, points: list[np.ndarray], label: np.ndarray) -> np.ndarray:
-    """Of several points per row the one where another class is nearest to winning, (n, d)."""
-    a = torch.from_numpy(label).to(target.device)
-    gains = [lead(target.logits(p), a) for p in points]
-    which = torch.stack(gains).argmax(dim=0).cpu().numpy()
-    return np.stack(points)[which, np.arange(len(label))]

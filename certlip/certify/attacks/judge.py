@@ -8,9 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from certlip.blocks import Network
-from certlip.certify.attacks.target import Target, lead
+from certlip.certify.attacks.target import Target
 from certlip.certify.enclosure import Encloser
 from certlip.linalg.rigorous.bounds import SQRT2
 from certlip.linalg.rigorous.rounding import down, up
@@ -18,6 +19,8 @@ from certlip.lmi import NetworkProof
 
 #: A point goes to the enclosure if its computed margin is at most this, relative to its logits.
 NEAR = 1e-6
+#: The same for float32 evaluations of rows together and alone.
+NEAR32 = 1e-4
 
 
 @dataclass(frozen=True)
@@ -58,12 +61,10 @@ class RealJudge(Judge):
         self.target = target
 
     def __call__(self, points: np.ndarray, label: np.ndarray) -> Verdicts:
-        y = self.target.logits(points)
-        gain = lead(y, torch.from_numpy(label).to(y.device)).cpu().numpy()
-        y = y.cpu().numpy()
+        y = self.target.logits(points).cpu().numpy()
         verdicts = _ahead(y, np.full(len(y), np.inf), label)
         # written so that NaN asks too
-        near = np.flatnonzero(~(gain < -NEAR * np.abs(y).max(axis=1)))
+        near = np.flatnonzero(~(_gain(y, label).max(axis=1) < -NEAR * np.abs(y).max(axis=1)))
         if len(near):
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 enclosure = self.encloser(np.ascontiguousarray(points[near]))
@@ -74,7 +75,11 @@ class RealJudge(Judge):
 
 
 class Float32Judge(Judge):
-    """The deployed float32 evaluation at the point, cast: its largest logit is not the label's alone."""
+    """The deployed float32 evaluation of the point, cast: its largest logit is not the label's alone.
+
+    Rows are looked at together first. A batch may round in another way than a row that is alone, which is
+    what anybody can repeat.
+    """
 
     semantics = "float32"
 
@@ -84,25 +89,38 @@ class Float32Judge(Judge):
 
     def __call__(self, points: np.ndarray, label: np.ndarray) -> Verdicts:
         cast = torch.from_numpy(points.astype(np.float32)).to(self.target.device)
+        y = self._against(cast, label)
+        near = ~(_gain(y, label).max(axis=1) < -NEAR32 * np.abs(y).max(axis=1))
+        for i in np.flatnonzero(near):
+            y[i] = self._against(cast[i : i + 1], label[i : i + 1])[0]
+        return _ahead(y, np.zeros(len(y)), label)
+
+    def _against(self, cast: Tensor, label: np.ndarray) -> np.ndarray:
+        """The logits; one that is no number does not speak for the label."""
         with torch.no_grad():
             y = self.target.deployed(cast).cpu().numpy().astype(np.float64)
-        # a logit that is no number does not speak for the label
         row = np.arange(len(label))
         own = y[row, label]
         y = np.where(np.isnan(y), np.inf, y)
         y[row, label] = np.where(np.isnan(own), -np.inf, own)
-        return _ahead(y, np.zeros(len(y)), label)
+        return y
 
 
-def _ahead(y: np.ndarray, error: np.ndarray, label: np.ndarray) -> Verdicts:
+def _gain(y: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """How far every logit is ahead of the label's; −∞ for the label itself and for what is no number."""
     row = np.arange(len(label))
     with np.errstate(over="ignore", invalid="ignore"):
         gain = y - y[row, label][:, None]
     gain[row, label] = -np.inf
-    other = np.where(np.isnan(gain), -np.inf, gain).argmax(axis=1)
-    proven = down(down(gain[row, other]) - up(SQRT2.value * error)) >= 0.0
-    # equal logits computed without error are a tie, and a tie is no win of the label
-    proven |= (error == 0.0) & (gain[row, other] >= 0.0)
+    return np.where(np.isnan(gain), -np.inf, gain)
+
+
+def _ahead(y: np.ndarray, error: np.ndarray, label: np.ndarray) -> Verdicts:
+    gain = _gain(y, label)
+    other = gain.argmax(axis=1)
+    most = gain.max(axis=1)
+    # equal logits without any error are a tie, and a tie is no win of the label
+    proven = (down(down(most) - up(SQRT2.value * error)) >= 0.0) | ((error == 0.0) & (most >= 0.0))
     return Verdicts(np.where(proven, other, -1), y, error)
 
 

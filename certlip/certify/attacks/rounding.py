@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from certlip.certify.attacks.ascent import MarginAscent, strongest
+from certlip.certify.attacks.ascent import MarginAscent
 from certlip.certify.attacks.base import Attack, Claims
 from certlip.certify.attacks.target import Target, Walk, lead
 
@@ -30,10 +30,10 @@ SHARES = (0.0, 0.1, 1.0)
 class Rounding(Attack):
     """The neighbourhood of what `MarginAscent(steps, 1)` finds.
 
-    Yields the point of the line just beyond the boundary, or on the sphere if that is farther; its
-    neighbours by one double up the slope, in a few coordinates and in all; the same with float32 numbers;
-    and `restarts` neighbours by random units. Of the points that are cast to a float32 number the one next
-    to x is meant.
+    Yields the point of the line halfway from the boundary to the sphere, or on the sphere if that comes
+    first; its neighbours by one double up the slope, in a few coordinates and in all; the same with float32
+    numbers; and `restarts` neighbours by random units. Of the points that are cast to a float32 number
+    the one next to x is meant.
     """
 
     steps: int = 20
@@ -42,11 +42,10 @@ class Rounding(Attack):
     def run(
         self, target: Target, claims: Claims, generator: torch.Generator
     ) -> Iterator[np.ndarray]:
-        around = MarginAscent(self.steps, 1)
-        nearest = strongest(target, list(around(target, claims, generator)), claims.label)
+        (nearest,) = MarginAscent(self.steps, 1)(target, claims, generator)
         found, slope = _last_inside(target, claims, nearest)
         x, up = claims.x, np.sign(slope)
-        order = np.abs(slope).argsort(axis=1).argsort(axis=1)[:, ::-1]  # 0: the largest slope
+        order = (-np.abs(slope)).argsort(axis=1).argsort(axis=1)  # 0: the largest slope
         yield found
         yield from_float32(x, found.astype(np.float32))
         for share in SHARES:
@@ -80,7 +79,7 @@ def _stepped(x: np.ndarray, move: np.ndarray) -> np.ndarray:
 def bisect(
     beyond: Callable[[Tensor], Tensor], inner: Tensor, outer: Tensor, halvings: int = 60
 ) -> tuple[Tensor, Tensor]:
-    """Closes in on a boundary between numbers (n, 1): `beyond` (n,) stays false of one, true of the other."""
+    """Numbers (n, 1) that close in on a boundary: `beyond` (n,) stays false of one, true of the other."""
     for _ in range(halvings):
         middle = (inner + outer) / 2.0
         crossed = beyond(middle)[:, None]
@@ -91,7 +90,7 @@ def bisect(
 def _last_inside(
     target: Target, claims: Claims, nearest: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """On the line from x through `nearest`: just beyond the boundary, at most r away; the slope there."""
+    """On the line from x through `nearest`, between boundary and sphere or on it; and the slope there."""
     centre, label, r = claims.tensors(torch.float64, target.device)
     walk = Walk(target.tight, partial(lead, label=label))
     d = torch.from_numpy(nearest).to(centre) - centre
@@ -103,6 +102,6 @@ def _last_inside(
     # a line that does not cross the boundary ends on the sphere
     outer = torch.where(beyond(FARTHEST * r)[:, None], FARTHEST * r, r)
     _, outer = bisect(beyond, torch.zeros_like(r), outer)
-    found = centre + torch.minimum(outer, r) * d
+    found = centre + (torch.minimum(outer, r) + r) / 2.0 * d
     _, slope = walk.slope(found)
     return found.cpu().numpy(), slope.cpu().numpy()
