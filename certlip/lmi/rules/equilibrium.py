@@ -10,7 +10,8 @@ import time
 
 from certlip.blocks import ConvEquilibrium, Equilibrium
 from certlip.lmi.everywhere import Everywhere
-from certlip.lmi.inequality import monotonicity, slack_of, smallest_lipschitz
+from certlip.lmi.gamma import well_posed
+from certlip.lmi.inequality import slack_of, smallest_lipschitz
 from certlip.lmi.proof import EquilibriumProof
 from certlip.lmi.search import Search
 
@@ -30,7 +31,7 @@ def prove_equilibrium(
     search = search or Search()
     guess = search(block, lip)
     conditions = Everywhere(block, search.device)
-    mu = monotonicity(conditions, guess.gam, guess.source, guess.solver is None)
+    gam, mu = well_posed(block, conditions, guess, search)
     proven = smallest_lipschitz(conditions, guess, lip)
     return EquilibriumProof(
         block.kind,
@@ -43,8 +44,8 @@ def prove_equilibrium(
         family=guess.family,
         slack=slack_of(conditions, guess, proven.value),
         lam=guess.lam,
-        gam=guess.gam,
+        gam=gam,
         mu=mu,
-        gam_root_G=conditions.output_norm(guess.gam),
-        gam_W=conditions.state_norm(guess.gam) if isinstance(block, ConvEquilibrium) else None,
+        gam_root_G=conditions.output_norm(gam),
+        gam_W=conditions.state_norm(gam) if isinstance(block, ConvEquilibrium) else None,
     )
