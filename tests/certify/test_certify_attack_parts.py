@@ -19,10 +19,11 @@ from certlip.certify.attacks import (
     load_counterexamples,
     save_counterexamples,
 )
+from certlip.certify.attacks.ascent import MarginAscent
 from certlip.certify.attacks.base import Attack, Claims
 from certlip.certify.attacks.judge import Float32Judge, RealJudge
 from certlip.certify.attacks.norms import L2, NORMS, Linf
-from certlip.certify.attacks.pgd import Cube
+from certlip.certify.attacks.pgd import Cube, ProjectedGradient
 from certlip.certify.attacks.rounding import Rounding, bisect, from_float32
 from certlip.certify.attacks.target import Target, Walk, lead
 from certlip.errors import InputError
@@ -179,6 +180,19 @@ def test_radii_of_real_arithmetic_are_broken_in_float32_and_those_of_float32_are
     assert not falsify(mild, prove(mild), *claims, semantics="float32").broken
 
 
+def test_a_tie_in_float32_is_no_win_of_the_label():
+    network = Network([affine([[1.0, 0.0], [1.0 + 2.0**-40, 0.0]])])
+    judge = Float32Judge(network, prove(network), Target(network))
+    assert judge(np.array([[1.0, 1.0]]), np.array([1])).other[0] == 0
+
+
+def test_slopes_that_overflow_are_no_direction():
+    huge = Network([affine([[1e30, 0.0], [0.0, 1.0]]), affine([[1e30, 0.0], [0.0, 1.0]])])
+    walk = Walk(Target(huge).fast, lambda y: y[:, 0] - y[:, 0])
+    _, slope = walk.slope(torch.ones(3, 2))
+    assert slope.isfinite().all()
+
+
 def test_a_logit_that_overflows_does_not_speak_for_the_label():
     huge = Network([affine([[1e30, 0.0], [0.0, 1.0]]), affine([[1e30, 0.0], [0.0, 1.0]])])
     judge = Float32Judge(huge, prove(huge), Target(huge))
@@ -224,6 +238,16 @@ def test_a_tie_within_the_error_is_nothing():
     verdicts = judge(np.array([[0.3, 0.3]]), np.array([0]))
     assert verdicts.error[0] > 0.0
     assert verdicts.other[0] == -1
+
+
+@pytest.mark.parametrize(("error", "other"), [(0.7, 1), (0.708, -1), (1.0, -1), (np.inf, -1)])
+def test_two_logits_that_are_off_by_the_error_may_meet(error, other):
+    """Both change at once: a lead of 1 is none if ‖(e_0, e_1)‖ ≤ 1/√2 is not known."""
+    network = Network([affine([[1.0, 0.0], [0.0, 1.0]])])
+    judge = RealJudge(network, prove(network), Target(network))
+    enclosure = judge.encloser(np.array([[0.0, 1.0]]))
+    judge.encloser = lambda x: replace(enclosure, error=np.array([error]))
+    assert judge(np.array([[0.0, 1.0]]), np.array([0])).other[0] == other
 
 
 # --- single attacks -------------------------------------------------------------------------------
@@ -292,12 +316,43 @@ def test_restarts_of_the_ascent_take_other_classes():
     """The runner-up is unreachable; the third class is near."""
     W = np.array([[0.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
     network = Network([affine(W, [1.0, 0.9, 0.0])])
-    x, label, radius = np.zeros((1, 2)), np.zeros(1, dtype=int), np.array([1.01])
+    x, label, radius = np.zeros((1, 2)), np.zeros(1, dtype=int), np.array([1.0001])
     for restarts, found in ((1, 0), (2, 1), (5, 1)):
-        options = {"attacks": ("ascent",), "restarts": restarts}
+        options = {"attacks": ("ascent",), "restarts": restarts, "steps": 1}
         broken = falsify(network, prove(network), x, label, radius, **options).broken
         assert len(broken) == found
         assert all(c.other == 2 for c in broken)
+
+
+class Recorder:
+    """Evaluates, and keeps what it was asked for and what it said."""
+
+    def __init__(self, evaluator):
+        self.evaluator, self.seen = evaluator, []
+
+    def run(self, x, states=None):
+        y, solutions = self.evaluator.run(x, states)
+        self.seen.append((x.detach().double().numpy(), (y[:, 1] - y[:, 0]).detach().numpy()))
+        return y, solutions
+
+    def __call__(self, x):
+        return self.run(x)[0]
+
+
+@pytest.mark.parametrize("kind", [ProjectedGradient, MarginAscent])
+@pytest.mark.parametrize("peak", [0.31, 0.87])
+def test_the_best_point_on_the_way_is_yielded(kind, peak):
+    """f_1 − f_0 = −1 − |x − peak|, which steps jump over, at the end as well as before."""
+    hidden = Network([affine([[1.0], [-1.0]], [-peak, peak]), Activation(Sigma.of(ReLU(), 2))])
+    network = Network([*hidden.blocks, affine([[0.5, 0.5], [-0.5, -0.5]], [0.5, -0.5])])
+    for steps in range(1, 8):
+        target = Target(network)
+        target.fast, target.tight = Recorder(target.fast), Recorder(target.tight)
+        claims = Claims(np.zeros((1, 1)), np.array([0]), np.array([1.0]), L2())
+        (point,) = kind(steps, 1)(target, claims, torch.Generator())
+        seen = (target.fast if kind is ProjectedGradient else target.tight).seen
+        best = max(seen, key=lambda pair: pair[1][0])
+        assert abs(best[0] - point).max() < 1e-6
 
 
 def test_slopes_of_a_walk_are_those_of_the_margin():
@@ -335,6 +390,7 @@ def test_the_file_of_counterexamples_is_complete(broken, tmp_path):
     save_counterexamples(tmp_path / "c.npz", found, network)
     again = load_counterexamples(tmp_path / "c.npz", network)
     assert len(again) == len(found) == 8
+    assert {c.attack for c in found} == {"pgd"}  # the first that found one
     for a, b in zip(again, found, strict=True):
         for name, value in vars(b).items():
             np.testing.assert_array_equal(getattr(a, name), value)

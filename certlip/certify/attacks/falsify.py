@@ -107,9 +107,8 @@ class Falsifier:
         self, judge: Judge, claims: Claims, points: np.ndarray, attack: str
     ) -> Iterator[Counterexample]:
         verdicts = judge(points, claims.label)
-        inside = claims.norm.within(claims.x, points, claims.radius)
-        distance = claims.norm.distance_upper(claims.x, points)
-        for i in np.flatnonzero(inside & (verdicts.other >= 0)):
+        for i in np.flatnonzero(verdicts.other >= 0):
+            distance = claims.norm.distance_upper(claims.x[i : i + 1], points[i : i + 1])
             yield Counterexample(
                 index=int(i),
                 sample=claims.x[i],
@@ -117,8 +116,8 @@ class Falsifier:
                 radius=float(claims.radius[i]),
                 norm=claims.norm.name,
                 point=points[i],
-                # known to be inside, however coarsely it is rounded up
-                distance=float(min(distance[i], claims.radius[i])),
+                # an attack yields points that are inside, however coarsely this is rounded up
+                distance=float(min(distance[0], claims.radius[i])),
                 other=int(verdicts.other[i]),
                 logits=verdicts.y[i],
                 error=float(verdicts.error[i]),

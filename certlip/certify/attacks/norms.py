@@ -63,7 +63,6 @@ class Norm(ABC):
     @np.errstate(over="ignore", invalid="ignore")
     def pulled(self, x: np.ndarray, points: np.ndarray, r: np.ndarray) -> np.ndarray:
         """The points that are inside, and of the others points on their way to x; at worst x itself."""
-        points = np.where(np.isfinite(points).all(axis=1, keepdims=True), points, x)
         inside = self.within(x, points, r)
         if inside.all():
             return points
