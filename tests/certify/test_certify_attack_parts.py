@@ -188,7 +188,7 @@ def test_a_tie_in_float32_is_no_win_of_the_label():
 
 def test_slopes_that_overflow_are_no_direction():
     huge = Network([affine([[1e30, 0.0], [0.0, 1.0]]), affine([[1e30, 0.0], [0.0, 1.0]])])
-    walk = Walk(Target(huge).fast, lambda y: y[:, 0] - y[:, 0])
+    walk = Walk(Target(huge).fast, lambda y: y[:, 0])
     _, slope = walk.slope(torch.ones(3, 2))
     assert slope.isfinite().all()
 
@@ -351,6 +351,7 @@ def test_the_best_point_on_the_way_is_yielded(kind, peak):
         claims = Claims(np.zeros((1, 1)), np.array([0]), np.array([1.0]), L2())
         (point,) = kind(steps, 1)(target, claims, torch.Generator())
         seen = (target.fast if kind is ProjectedGradient else target.tight).seen
+        assert len(seen) >= steps + 1
         best = max(seen, key=lambda pair: pair[1][0])
         assert abs(best[0] - point).max() < 1e-6
 
@@ -365,6 +366,16 @@ def test_slopes_of_a_walk_are_those_of_the_margin():
     step = 1e-6 * torch.randn_like(points)
     moved = walk.value(points + step) - walk.value(points - step)
     torch.testing.assert_close(moved, 2.0 * (slope * step).sum(dim=1), rtol=1e-3, atol=1e-10)
+
+
+def test_logits_do_not_depend_on_the_points_before():
+    network = Network([normalize(4), lben_block(2)])
+    x, _ = samples(network, 9)
+    target = Target(network)
+    first = [target.logits(x[rows]) for rows in (slice(3), slice(9), slice(6, 9), slice(3))]
+    torch.testing.assert_close(first[1][:3], first[0], rtol=0.0, atol=1e-8)
+    torch.testing.assert_close(first[1][6:], first[2], rtol=0.0, atol=1e-8)
+    torch.testing.assert_close(first[3], first[0], rtol=0.0, atol=1e-8)
 
 
 def test_unknown_names_are_refused():
