@@ -77,11 +77,15 @@ def growth(problem: Problem, gam: np.ndarray, mu: LowerBound) -> float:
 
 @torch.no_grad()
 def _least_gamma(problem: Problem) -> np.ndarray | None:
-    """The least Γ for the first margin that there is one for, solved for in moderate units."""
+    """The least Γ for the first margin that there is one for, solved for in balanced units.
+
+    Residuals of rounding are about equal in these, those of a solver in the block's own: the weights of
+    what is least lie half-way.
+    """
     units = Units.of(problem)
     scaled = units.scaled(problem)
     for mu in MARGINS:
-        gam = least_gamma(scaled, mu, units.gam(torch.ones_like(units.t)))
+        gam = least_gamma(scaled, mu, 1.0 / units.t)
         if gam is not None:
             found = units.gam(gam).cpu().numpy()
             return found if np.isfinite(found).all() and (found > 0.0).all() else None
