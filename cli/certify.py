@@ -69,7 +69,7 @@ def certify(
             raise InputError(f"--{option} {value}: expected {' or '.join(known)}")
     if certificate is not None and semantics != "real":
         raise UnsupportedError(
-            f"--certificate with --semantics {semantics}: version 1 of the format covers real only"
+            f"--certificate with --semantics {semantics}: the format covers real only"
         )
     for option, value, low in (("falsify", falsify, 0), ("steps", steps, 1)):
         if value < low:

@@ -113,7 +113,8 @@ def certify_run(
     start = time.perf_counter()
     with session.console.status("proving the Lipschitz bound"):
         proof = prove(network, search=search)
-        if certificate is None:  # version 1 of the format has no bounds of pairs
+        # certificates have bounds of pairs for a last block of matrices only
+        if certificate is None or network.blocks[-1].kind == "equilibrium":
             proof = prove_pairs(network, proof, search)
     own["proof"] = run_folder.proof_entry(proof)
     if report is not None and resume:

@@ -48,10 +48,10 @@ class Claims:
 def claims_of(radii: Radii, data: Dataset, eps: Sequence[Eps]) -> Claims:
     """The claims of one run of `certify` with `keep_states=True` on `data`.
 
-    A certificate names a class and a finite state for every sample: one that ended in an error gets
+    States are left out (zeros, which take no room) where nothing is certified. A certificate names a class and a finite state for every sample: one that ended in an error gets
     a class other than its label, so that it is not counted as correct, and it claims nothing.
     """
-    none = radii.predicted < 0
+    none, certified = radii.predicted < 0, (radii.status == Status.CERTIFIED)[:, None]
     return Claims(
         name=data.name,
         split=data.split,
@@ -62,7 +62,7 @@ def claims_of(radii: Radii, data: Dataset, eps: Sequence[Eps]) -> Claims:
         predicted=np.where(none, np.where(radii.label == 0, 1, 0), radii.predicted),
         status=np.array([_CODES.get(Status(s), UNKNOWN) for s in radii.status]),
         radius_lower=radii.radius_lower,
-        states={k: np.where(np.isfinite(z), z, 0.0) for k, z in radii.states.items()},
+        states={k: np.where(certified, z, 0.0) for k, z in radii.states.items()},
         eps={e.text: e.upper for e in eps},
         natural_correct=radii.natural_correct(),
         certified_correct={e.text: int(radii.certified_at(e).sum()) for e in eps},

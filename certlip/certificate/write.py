@@ -1,4 +1,4 @@
-"""Writes `*.certlip` files; the format is docs/certificate.md, version certlip/certificate/1.
+"""Writes `*.certlip` files; the format is docs/certificate.md, version certlip/certificate/2.
 
 This room only records: what is proven was proven before, and is proven again by the checker.
 """
@@ -21,10 +21,14 @@ from certlip.certificate.claims import Claims
 from certlip.errors import UnsupportedError
 from certlip.files import atomic
 
-SCHEMA = "certlip/certificate/1"
+SCHEMA = "certlip/certificate/2"
 
 #: The kinds of blocks that this version of the format describes and its checker knows.
-KINDS = ("normalize", "affine", "activation", "residual", "equilibrium")
+KINDS = (
+    *("normalize", "affine", "activation", "residual", "equilibrium"),
+    *("convolution", "conv-residual", "conv-equilibrium"),
+    *("pooling", "window", "resize", "group-sort"),
+)
 
 
 class _Arrays:
@@ -55,13 +59,15 @@ def write_certificate(
 
     Args:
         proofs: One per block, with `rule`, `lip`, and for residual blocks `delta`, for equilibrium
-            blocks `lam`, `gam`, `mu`.
+            blocks `lam`, `gam`, `mu` and `pairs`, which may be None.
 
     Raises:
-        UnsupportedError: a block of a kind that this version of the format does not cover.
+        UnsupportedError: a block of a kind that this version of the format does not cover, or bounds of
+            pairs of a block that is not the last one.
         InputError: the file cannot be written.
     """
     require_covered(network)
+    _require_pairs_last(network, proofs)
     arrays = _Arrays()
     document = {
         "schema": SCHEMA,
@@ -91,6 +97,17 @@ def require_covered(network: Network) -> None:
             )
 
 
+def _require_pairs_last(network: Network, proofs: Sequence[Any]) -> None:
+    """Bounds of pairs are described for a last block of matrices; radii may rest on others."""
+    for k, (block, proof) in enumerate(zip(network.blocks, proofs, strict=False)):
+        last = k + 1 == len(network.blocks) and block.kind == "equilibrium"
+        if getattr(proof, "pairs", None) is not None and not last:
+            raise UnsupportedError(
+                f"no certificate can be written: {SCHEMA} has bounds of pairs for a last block of kind "
+                f"equilibrium, not for block {k} ({block.kind})"
+            )
+
+
 def _blocks(network: Network, arrays: _Arrays) -> list[dict[str, Any]]:
     return [
         {
@@ -107,13 +124,21 @@ def _blocks(network: Network, arrays: _Arrays) -> list[dict[str, Any]]:
 
 def _proof(k: int, proof: Any, arrays: _Arrays) -> dict[str, Any]:
     entry: dict[str, Any] = {"rule": proof.rule, "lipschitz_upper": str(proof.lip)}
-    if proof.rule == "residual":
+    if proof.rule in ("residual", "conv-residual"):
         entry["delta"] = repr(float(proof.delta))
-    if proof.rule == "equilibrium":
+    if proof.rule in ("equilibrium", "conv-equilibrium"):
         entry["condition"] = proof.condition
         entry["lam"] = arrays.add(f"proof{k}.lam", proof.lam)
         entry["gam"] = arrays.add(f"proof{k}.gam", proof.gam)
         entry["mu_lower"] = str(proof.mu)
+        if proof.pairs is not None and len(proof.pairs):
+            parts = {"a": proof.pairs.a, "j": proof.pairs.j, "lam": proof.pairs.lam}
+            entry["pairs"] = {
+                name: arrays.add(f"proof{k}.pairs.{name}", array, "<f8" if name == "lam" else "<i8")
+                for name, array in parts.items()
+            }
+            name = f"proof{k}.pairs.lipschitz_upper"
+            entry["pairs"]["lipschitz_upper"] = arrays.add(name, proof.pairs.lip)
     return entry
 
 

@@ -6,4 +6,4 @@ IEEE doubles to nearest with gradual underflow, plain dot products in any order,
 
 from certlip.checker.check import Verdict as Verdict
 from certlip.checker.check import check_certificate as check_certificate
-from certlip.checker.document import CertificateError as CertificateError
+from certlip.checker.reading import CertificateError as CertificateError

@@ -7,14 +7,13 @@ and keeps slow denormals out of BLAS. NaN and infinity stay, and fail the compar
 """
 
 from fractions import Fraction
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-
-UNIT = 2.0**-53
-TINY = 2.0**-800
+UNIT, TINY, ONE = 2.0**-53, 2.0**-800, np.ones(1)
 
 
 def gamma(k: int) -> float:
@@ -23,19 +22,20 @@ def gamma(k: int) -> float:
 
 
 def over(x, k: int):
-    """Upper bound of a nonnegative value whose evaluation `x` took at most k < 2²⁶ roundings.
+    """Upper bound of a sum, product, quotient or root ≥ 0 that took at most k < 2²⁶ roundings.
 
-    The factor 1 + mu, even m ≥ k + 4, is exact, and (1 + (k + 4)u)(1 − u)² ≥ 1/(1 − u)ᵏ pays for
-    the product and the sum below as well. Only +, ·, / and √ of nonnegative terms count.
+    1 + mu, even m ≥ k + 4, is exact; (1 + (k + 4)u)(1 − u)² ≥ 1/(1 − u)ᵏ pays for these two as well.
     """
     return x * (1.0 + (k + 5) // 2 * 2.0 * UNIT) + TINY
 
 
-def total(x: Array) -> Array:
-    """Upper bound of the sum of nonnegative entries along the last axis.
+def up(x: Fraction | float) -> float:
+    """A double above x ≥ 0, if x is exact or rounded once; OverflowError beyond all doubles."""
+    return float(np.nextafter(float(x), np.inf))
 
-    A binary tree of sums has only log₂ roundings on each path, so that the bound is sharp.
-    """
+
+def total(x: Array) -> Array:
+    """Upper bound of sums of nonnegative entries along the last axis, by a tree of log₂ depth."""
     depth = 0
     while x.shape[-1] > 1:
         half = x.shape[-1] // 2
@@ -49,21 +49,23 @@ def norm(x: Array) -> Array:
     return over(np.sqrt(over(total(x * x), 1)), 1)
 
 
-def dot(x: Array, W: Array, b=None, radius: Array | float = 0.0) -> tuple[Array, Array]:
-    """Return v and r with |v − (x'Wᵀ + b)| ≤ r for every x' with |x' − x| ≤ radius.
-
-    r = (γ_k|x| + radius)|W|ᵀ + γ_k|b|, evaluated upward; k counts the products and the bias.
-    A BLAS may raise floating-point flags on padding, so flags are ignored and values decide.
-    """
-    k = W.shape[1] + 1
-    with np.errstate(all="ignore"):
-        value = x @ W.T
-        error = over(gamma(k) * np.abs(x) + radius, 2) @ np.abs(W).T
-        if b is not None:
-            value, error = value + b, error + gamma(k) * np.abs(b)
-        return value, over(error, k + 2)
+def lines(A: Array) -> Fraction:
+    """Upper bound of ‖A‖₁‖A‖_∞ ≥ ‖A‖₂² for A ≥ 0 (…, m, n), exact if no line has two entries."""
+    sums = (np.where((B > 0.0).sum(-1) < 2, B.max(-1), total(B)) for B in (A, A.swapaxes(-1, -2)))
+    return prod((Fraction(float(line.max())) for line in sums), start=Fraction(1))
 
 
-def up(x: Fraction | float) -> float:
-    """A double above x ≥ 0, if x is exact or rounded once; OverflowError beyond all doubles."""
-    return float(np.nextafter(float(x), np.inf))
+def size(A: Array) -> float:
+    """Upper bound of ‖·‖₂ of nonnegative matrices (…, m, n): by sums of lines, or all entries."""
+    entries = norm(A.reshape(-1, A.shape[-2] * A.shape[-1])).max()
+    return float(min(over(np.sqrt(up(lines(A))), 1), entries))
+
+
+def dot(x: Array, W: Array, radius: Array, blur: Array | float = 0.0) -> tuple[Array, Array]:
+    """v, r with |v − x'W'ᵀ| ≤ r for |x' − x| ≤ radius, |W' − W| ≤ blur; also of stacks."""
+    k, WT = W.shape[-1], W.swapaxes(-1, -2)
+    with np.errstate(all="ignore"):  # a BLAS may raise flags on padding; values decide
+        error = over(gamma(k) * np.abs(x) + radius, 2) @ np.abs(WT)
+        if np.any(blur):
+            error = error + over(np.abs(x) + radius, 1) @ np.swapaxes(blur, -1, -2)
+        return x @ WT, over(error, k + 2)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import conv_nets
 import numpy as np
+import padded_nets
 import pytest
 import torch
 
@@ -13,11 +14,13 @@ from certlip.blocks import (
     Activation,
     Affine,
     Equilibrium,
+    GroupSort,
     Network,
     Normalize,
     Origin,
     Resize,
     Sigma,
+    Window,
 )
 from certlip.blocks.activations import ELU, LeakyReLU, ReLU, Tanh
 from certlip.certificate import claims_of, require_covered, write_certificate
@@ -27,7 +30,8 @@ from certlip.checker import CertificateError, check_certificate
 from certlip.data import Dataset
 from certlip.equilibrium import LBEN
 from certlip.errors import InputError, UnsupportedError
-from certlip.lmi import prove
+from certlip.lmi import prove, prove_pairs
+from certlip.lmi.search import Search
 from certlip.models import SLLClassifier
 from certlip.reparam import equilibrium_from_network, reparametrize
 from certlip.solvers import Evaluator
@@ -167,7 +171,7 @@ def scaled_radius(network, proof, claims, factor=1.001):
 
 def one_radius(network, proof, claims):
     radius = claims.radius_lower.copy()
-    radius[radius.argmax()] *= 1 + 1e-6
+    radius[radius.argmax()] *= 1 + 1e-3  # more than a certifier leaves for the residual
     return network, proof.blocks, str(proof.lip), replace(claims, radius_lower=radius)
 
 
@@ -318,16 +322,65 @@ def test_numbers_that_are_not_finite_are_unreadable_or_rejected(tmp_path):
             verdict(tmp_path / "a.certlip", network, proof.blocks, lip, claims)
 
 
-@pytest.mark.parametrize("k", range(6))
-def test_a_kind_that_the_format_does_not_cover_is_refused_before_anything_is_written(tmp_path, k):
-    block = conv_nets.network().blocks[k]
-    network = Network([conv_nets.network().blocks[k]])
-    proof, path = prove(network), tmp_path / "a.certlip"
-    _, _, claims = honest(NETWORKS["explicit"], 0)
-    with pytest.raises(
-        UnsupportedError, match=rf"block 0 \({block.kind}\), only normalize, "
-    ) as caught:
-        write_certificate(path, network, proof.blocks, str(proof.lip), claims)
+IMAGES = {
+    "circular": lambda s: conv_nets.network(s),
+    "zero": lambda s: conv_nets.network(s, "zero"),
+    "lben on a torus": lambda s: Network([conv_nets.conv_lben(s, 3, 2, 2, 5, 6)]),
+    "wide lben": lambda s: Network([conv_nets.conv_lben(s, 3, 2, 1, 9, 8)]),
+    "mondeq on a torus": lambda s: Network(
+        [conv_nets.conv_mondeq(s, q=2, height=4, width=3, m=1.0), Resize(24, 3)]
+    ),
+    "strides": lambda s: Network(
+        [
+            Window(2, 4, 6, -1, 1, 3, 2, 2, 2),
+            conv_nets.convolution(s, 2, 8, (2, 2), 3, 2, "zero"),
+            GroupSort(12, 2, 6),
+        ]
+    ),
+}
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("name", IMAGES)
+def test_certificates_of_images_are_accepted(tmp_path, name, seed):
+    network = IMAGES[name](seed)
+    proof = prove(network)
+    x = np.random.default_rng(seed).uniform(size=(20, network.in_width))
+    label = Evaluator(network)(torch.tensor(x)).argmax(dim=1).numpy()
+    data = Dataset("random", "test", x, label, network.classes, (network.in_width,))
+    radii = certify(network, proof, x, label, keep_states=True)
+    claims = claims_of(radii, data, parse_eps("1e-6"))
+    assert claims.certified_correct["1e-6"] > 10
+    path, lip = tmp_path / "a.certlip", str(proof.lip)
+    answer = verdict(path, network, proof.blocks, lip, claims)
+    assert answer.accepted, answer.reason
+    assert answer.model_sha256 == network.sha256()
+    lie = recount(replace(claims, radius_lower=1.001 * claims.radius_lower))
+    assert not verdict(path, network, proof.blocks, lip, lie).accepted
+
+
+def test_bounds_of_pairs_are_written_and_proven(tmp_path):
+    network, found, _ = honest(NETWORKS["lben"], 0)
+    proof = prove_pairs(network, found, Search("structured"))
+    assert len(proof.blocks[-1].pairs) == 6
+    claims = claimed(network, proof)
+    path, lip = tmp_path / "a.certlip", str(proof.lip)
+    answer = verdict(path, network, proof.blocks, lip, claims)
+    assert answer.accepted, answer.reason
+    without = [*found.blocks[:-1], replace(proof.blocks[-1], pairs=None)]
+    assert not verdict(path, network, without, lip, claims).accepted  # so the radii need them
+    head = Affine(tensor(np.eye(4)), tensor(np.zeros(4)))
+    longer = Network([*network.blocks, head])
+    blocks = [*proof.blocks, prove(Network([head])).blocks[0]]
+    with pytest.raises(UnsupportedError, match="bounds of pairs for a last block"):
+        write_certificate(path, longer, blocks, lip, claims)
+
+
+def test_a_kind_that_the_format_does_not_cover_is_refused_before_anything_is_written(tmp_path):
+    network = Network([padded_nets.padded()])
+    _, proof, claims = honest(NETWORKS["explicit"], 0)
+    with pytest.raises(UnsupportedError, match=r"block 0 \(padded-equilibrium\), only") as caught:
+        write_certificate(tmp_path / "a.certlip", network, proof.blocks, "1", claims)
     assert caught.value.exit_code == 3
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certlip.certify import parse_eps
-from certlip.checker.document import rational
+from certlip.checker.reading import rational
 from certlip.errors import InputError
 
 

@@ -248,7 +248,7 @@ def document(d):
         for k, a in arrays.items()
     }
     return {
-        "schema": "certlip/certificate/1",
+        "schema": "certlip/certificate/2",
         "certlip": "0.1.0",
         "statement": {"norm": "l2", "semantics": "real", "input_unit": "raw"},
         "model": {"sha256": model_hash(d["blocks"]), "blocks": blocks},

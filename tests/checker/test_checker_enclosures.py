@@ -1,5 +1,6 @@
 """Local enclosures and radii against exact rational arithmetic and closed forms."""
 
+import copy
 from fractions import Fraction
 
 import numpy as np
@@ -8,9 +9,9 @@ from checker_nets import affine, deep, equilibrium, forward, normalize, residual
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from certlip.checker.activations import activate, read_sigma
-from certlip.checker.blocks import Proven, enclose, prove, read_block
-from certlip.checker.document import Rejected
+from certlip.checker.blocks import Block
+from certlip.checker.functions import activate, enclose, read_sigma
+from certlip.checker.reading import Rejected
 from certlip.checker.rounding import UNIT
 from certlip.checker.samples import SQRT2, pair_bounds, radii
 
@@ -18,14 +19,20 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def proven(pair, width):
-    """Block and proof as the checker reads them, from a pair of checker_nets."""
+    """The block as the checker reads and proves it, from a pair of checker_nets."""
     (kind, meta, arrays), proof = pair
     stored = {**arrays, **{k: v for k, v in proof.items() if isinstance(v, np.ndarray)}}
     node = {"kind": kind, "meta": meta, "arrays": {name: name for name in arrays}}
-    block = read_block(node, stored, width)
-    return block, prove(
-        block, {k: v if isinstance(v, str) else k for k, v in proof.items()}, stored
-    )
+    block = Block(node, stored, width)
+    block.prove({k: v if isinstance(v, str) else k for k, v in proof.items()}, stored)
+    return block
+
+
+def weakened(block, mu):
+    """The block with another margin, as if that had been proven."""
+    other = copy.copy(block)
+    other.mu = mu
+    return other
 
 
 def F(x):
@@ -66,8 +73,8 @@ def test_explicit_blocks(seed, kind, scale):
         "residual": lambda: residual(rng, d, 5),
     }[kind]()
     x = rng.normal(size=(3, d)) * scale
-    block, proof = proven(pair, d)
-    y, delta = enclose(block, proof, x, None)
+    block = proven(pair, d)
+    y, delta = enclose(block, x)
     a = pair[0][2]
     for i in range(3):
         exact = [F(v) for v in x[i]]
@@ -86,20 +93,19 @@ def test_explicit_blocks(seed, kind, scale):
 def test_activations_pass_a_radius_on(name):
     parameters = {"leaky_relu": {"slope": 0.3}, "elu": {"alpha": 0.7}}.get(name, {})
     sigma = read_sigma([["relu", 2, {}], [name, 3, parameters]], 5)
-    v, radius = np.linspace(-3, 3, 20).reshape(4, 5), np.full((4, 5), 0.1)
-    value, error = activate(sigma, v, radius)
+    v = np.linspace(-3, 3, 20).reshape(4, 5)
+    value, error = activate(sigma, v)
     for shift in (-0.1, 0.05, 0.1):
-        moved, _ = activate(sigma, v + shift, radius)
-        assert (np.abs(moved - value) <= error + 1e-15).all()
-    assert (error <= 0.1 + 1e-13).all()
-    _, own = activate(sigma, v, np.zeros_like(v))
-    assert (own[:, 2:].max() > 1e-18) == (name in ("leaky_relu", "tanh", "elu"))
+        moved, _ = activate(sigma, v + shift)
+        assert (np.abs(moved - value) <= error + 0.1 + 1e-15).all()
+    assert (error <= 1e-13).all()
+    assert (error[:, 2:].max() > 1e-18) == (name in ("leaky_relu", "tanh", "elu"))
 
 
 def test_leaky_relu_exactly():
     sigma = read_sigma([["leaky_relu", 50, {"slope": 0.3}]], 50)
     v = -np.random.default_rng(0).lognormal(0, 20, 50)
-    value, error = activate(sigma, v, np.zeros_like(v))
+    value, error = activate(sigma, v)
     for x, y, e in zip(v, value, error, strict=True):
         assert abs(F(x) * F(0.3) - F(y)) <= F(e) <= 1.01 * abs(y) * UNIT + 1e-200
 
@@ -123,10 +129,10 @@ def test_scalar_equilibrium_in_closed_form(w, u, g, x, exponent):
     proof["mu_lower"] = repr((1 - w) * (1 - 1e-12))
     with pytest.raises(Rejected, match="not proven"):
         proven((block, {**proof, "lipschitz_upper": repr(true * (1 - 1e-9))}), 1)
-    read, found = proven((block, {**proof, "lipschitz_upper": repr(true * (1 + 1e-5))}), 1)
+    block = proven((block, {**proof, "lipschitz_upper": repr(true * (1 + 1e-5))}), 1)
     z = max(F(u) * F(x) + Fraction(1, 2), Fraction(0)) / (1 - F(w))
     guess = float(z) + 10**exponent
-    y, delta = enclose(read, found, np.array([[x]]), np.array([[guess]]))
+    y, delta = enclose(block, np.array([[x]]), np.array([[guess]]))
     assert_encloses(y[0], delta[0], [F(g) * z + Fraction(1, 4)])
     bound = g * (1 + abs(w) / (1 - w)) * max(1, 1 - w) * 10**exponent  # |e| ≤ max(1, 1 − w)|ẑ − z|
     assert delta[0] <= bound * 1.001 + 1e-11 * (1 + abs(guess)) * g
@@ -153,23 +159,23 @@ def test_equilibrium_of_the_identity(seed, exponent, lower):
     rng = np.random.default_rng(seed)
     make = triangular if lower else equilibrium
     pair = make(rng, 5, 3, 2, sigma=[["identity", 5, {}]])
-    block, found = proven(pair, 3)
+    block = proven(pair, 3)
     a, x = pair[0][2], rng.normal(size=3)
     z = solve_exactly(a["W"], matvec(a["U"], [F(v) for v in x], a["b_z"]))
     guess = np.array([float(v) for v in z]) + rng.normal(size=5) * 10**exponent
-    y, delta = enclose(block, found, x[None], guess[None])
-    assert_encloses(y[0], delta[0], matvec(a["G"], z, a["b_y"]), formula(a, found, x, guess))
+    y, delta = enclose(block, x[None], guess[None])
+    assert_encloses(y[0], delta[0], matvec(a["G"], z, a["b_y"]), formula(a, block, x, guess))
 
 
-def formula(a, found, x, guess):
+def formula(a, block, x, guess):
     """The bound of the contract in plain doubles, with 20 units of rounding per entry, times 1.5."""
     size = {name: np.abs(array) for name, array in a.items()}
     e = np.abs(guess - (a["W"] @ guess + a["U"] @ x + a["b_z"]))
     t = e + 20 * 2.0**-53 * (size["W"] @ np.abs(guess) + size["U"] @ np.abs(x) + size["b_z"] + 1)
     own = 20 * 2.0**-53 * (size["G"] @ np.abs(guess) + size["b_y"])
-    far = np.linalg.norm(np.sqrt(found.gam) * (size["W"] @ t))
+    far = np.linalg.norm(np.sqrt(block.gam) * (size["W"] @ t))
     near = np.linalg.norm(size["G"] @ t + own)
-    return 1.5 * (near + found.slope * far / found.mu)
+    return 1.5 * (near + block.slope * far / block.mu)
 
 
 @settings(deadline=None, max_examples=30)
@@ -177,46 +183,46 @@ def formula(a, found, x, guess):
 def test_substitution_bound_of_a_triangular_relu(seed, n, exponent):
     rng = np.random.default_rng(seed)
     pair = triangular(rng, n + 3, 3, 2)
-    block, found = proven(pair, 3)
+    block = proven(pair, 3)
     a, x = pair[0][2], rng.normal(size=3)
     z, c = [], matvec(a["U"], [F(v) for v in x], a["b_z"])
     for i in range(n + 3):
         z += relu([c[i] + sum((F(a["W"][i, j]) * z[j] for j in range(i)), Fraction(0))])
     guess = np.array([float(v) for v in z]) + rng.normal(size=n + 3) * 10**exponent
     truth = matvec(a["G"], z, a["b_y"])
-    y, delta = enclose(block, found, x[None], guess[None])
+    y, delta = enclose(block, x[None], guess[None])
     assert_encloses(y[0], delta[0], truth)
     # with a useless μ the substitution bound is what remains, and it is enough
-    y, weak = enclose(block, found._replace(mu=1e-30), x[None], guess[None])
+    y, weak = enclose(weakened(block, 1e-30), x[None], guess[None])
     assert_encloses(y[0], weak[0], truth)
     assert delta[0] <= weak[0] <= 1e3 * 10**exponent + 1e-11
     # without the exact zeros there is no such bound
     a["W"][0, 0] = 5e-324
-    _, none = enclose(block, found._replace(mu=1e-30), x[None], guess[None])
+    _, none = enclose(weakened(block, 1e-30), x[None], guess[None])
     assert none[0] > 1e8 * weak[0]
 
 
 def test_substitution_survives_overflow():
     n = 300
     pair = triangular(np.random.default_rng(0), n, 3, 2)
-    block, found = proven(pair, 3)
-    strong = found._replace(mu=1e-3)
+    block = proven(pair, 3)
+    strong = weakened(block, 1e-3)
     block.arrays["W"][:] = np.tril(np.full((n, n), 1e3), -1)
     with np.errstate(over="raise", invalid="raise"):
-        _, delta = enclose(block, strong, np.ones((2, 3)), np.zeros((2, n)))
+        _, delta = enclose(strong, np.ones((2, 3)), np.zeros((2, n)))
     assert np.isfinite(delta).all()
 
 
 def test_many_samples_give_the_same_as_one():
     d = deep()
     x = d["samples"]["x"] / 255
-    for k, (block, proof) in enumerate(zip(d["blocks"], d["proofs"], strict=True)):
-        read, found = proven((tuple(block), proof), x.shape[1])
+    for k, (own, proof) in enumerate(zip(d["blocks"], d["proofs"], strict=True)):
+        block = proven((tuple(own), proof), x.shape[1])
         guess = d["samples"]["z"].get(str(k))
-        y, delta = enclose(read, found, x, guess)
+        y, delta = enclose(block, x, guess)
         for i in (0, 17):
             one = None if guess is None else guess[i : i + 1]
-            single, bound = enclose(read, found, x[i : i + 1], one)
+            single, bound = enclose(block, x[i : i + 1], one)
             np.testing.assert_allclose(single[0], y[i], atol=1e-12)
             np.testing.assert_allclose(bound[0], delta[i], rtol=0.5)
         x = y
@@ -229,27 +235,44 @@ def g(k):
     return k * UNIT / (1 - k * UNIT)
 
 
-def assert_close(delta, formula):
-    assert (delta >= 0.9999 * formula).all()
-    assert (delta <= 1.5 * formula).all()
+def assert_close(delta, formula, noise=0.0):
+    """`noise`: the part of the formula that is rounding itself, another one in another order."""
+    assert (delta >= (0.9999 - noise) * formula).all()
+    assert (delta <= (1.5 + noise) * formula).all()
 
 
 @pytest.mark.parametrize("part", ["all", "b", "x", "W"])
 def test_terms_of_a_residual_block(part):
     rng = np.random.default_rng(7)
     pair = residual(rng, 6, 5)
-    block, found = proven(pair, 6)
+    pair[0][2]["b"] *= part != "W"
+    block = proven(pair, 6)
     W, D, b = (block.arrays[name] for name in ("W", "D", "b"))
     x = rng.normal(size=(4, 6)) * (1e-3 if part == "b" else 1e6 if part == "x" else 1)
     if part == "W":
-        x, b[:] = x - (x @ W) @ np.linalg.pinv(W), 0.0  # Wᵀx = 0: only the first radius is left
-    y, delta = enclose(block, found, x, None)
-    v = x @ W + b
-    r = g(6) * (np.abs(x) @ np.abs(W) + np.abs(b))
-    a = D * np.maximum(v, 0)
-    r = D * r + UNIT * np.abs(a)
-    r = (g(5) * np.abs(a) + r) @ np.abs(W).T
-    assert_close(delta, np.linalg.norm(2 * r + UNIT * np.abs(y), axis=1))
+        x = x - (x @ W) @ np.linalg.pinv(W)  # Wᵀx = 0: only the first radius is left
+    y, delta = enclose(block, x)
+    v, root = x @ W + b, np.sqrt(D)
+    s = np.maximum(v, 0)
+    own = np.linalg.norm(root * UNIT * (np.abs(v) + s), axis=1)
+    there = g(2 * 2 + 4) * size(root[:, None] * np.abs(W.T)) * np.linalg.norm(x, axis=1)
+    back = g(2 * 2 + 4) * size(np.abs(W) * root) * np.linalg.norm(root * s, axis=1)
+    assert_close(delta, 2 * (own + there + back) + UNIT * np.linalg.norm(y, axis=1))
+
+
+def size(A):
+    return min(np.sqrt(A.sum(axis=0).max() * A.sum(axis=1).max()), np.linalg.norm(A))
+
+
+def residual_bound(block, x, z):
+    """Entry by entry: of the residual, and of the rounding of Gz + b_y."""
+    W, U, G, b_z, b_y = (block.arrays[name] for name in ("W", "U", "G", "b_z", "b_y"))
+    a, n = z @ W.T + x @ U.T, len(W)
+    e = z - np.maximum(a + b_z, 0)
+    r = g(n) * np.abs(z) @ np.abs(W).T + g(4) * np.abs(x) @ np.abs(U).T
+    r = r + UNIT * (np.abs(a) + np.abs(a + b_z) + np.abs(e))
+    t = np.abs(e) + r
+    return t, g(n) * np.abs(z) @ np.abs(G).T + UNIT * np.abs(z @ G.T + b_y), r
 
 
 @pytest.mark.parametrize("off", [0.0, 1e-15, 1e-3])
@@ -262,23 +285,20 @@ def test_terms_of_an_equilibrium(off, scale):
     pair[1]["mu_lower"] = "0.01"
     pair[0][2]["b_z"] *= scale
     pair[0][2]["b_y"] *= scale
-    block, found = proven(pair, 4)
-    W, U, G, b_z, b_y = (block.arrays[name] for name in ("W", "U", "G", "b_z", "b_y"))
+    block = proven(pair, 4)
+    W, G = block.arrays["W"], block.arrays["G"]
     x = rng.normal(size=(5, 4))
     _, states = forward([pair[0]], x)
     z = states["0"] + off * rng.normal(size=(5, 9))
-    _, delta = enclose(block, found, x, z)
-    v = z @ W.T + x @ U.T + b_z
-    r = g(9) * (np.abs(z) @ np.abs(W).T + np.abs(b_z)) + g(4) * np.abs(x) @ np.abs(U).T
-    e = z - np.maximum(v, 0)
-    r = r + UNIT * np.abs(v) + UNIT * np.abs(e)
-    We = np.abs(e @ W.T) + (g(9) * np.abs(e) + r) @ np.abs(W).T
-    Ge = np.abs(e @ G.T) + (g(9) * np.abs(e) + r) @ np.abs(G).T
-    r_y = g(9) * (np.abs(z) @ np.abs(G).T + np.abs(b_y))
+    _, delta = enclose(block, x, z)
+    _, r_y, r = residual_bound(block, x, z)
+    e = z - np.maximum(z @ W.T + x @ block.arrays["U"].T + block.arrays["b_z"], 0)
+    We, Ge = (np.abs(e @ A.T) + (g(9) * np.abs(e) + r) @ np.abs(A).T for A in (W, G))
     slope = np.linalg.norm(G / np.sqrt(gam), 2)
     inner = np.linalg.norm(np.sqrt(gam) * We, axis=1)
-    assert_close(delta, np.linalg.norm(r_y + Ge, axis=1) + slope * inner / 0.01)
-    assert slope <= found.slope <= slope * (1 + 1e-5)
+    noise = 0.3 if off < 1e-9 else 0.0
+    assert_close(delta, np.linalg.norm(r_y + Ge, axis=1) + slope * inner / 0.01, noise)
+    assert slope <= block.slope <= slope * (1 + 1e-5)
 
 
 @pytest.mark.parametrize("off", [0.0, 1e-3])
@@ -291,20 +311,17 @@ def test_terms_of_the_substitution(off):
     W = pair[0][2]["W"] * (0.9 / np.linalg.norm(pair[0][2]["W"], 2))
     pair[0][2]["W"][:] = W
     pair[1]["lipschitz_upper"], pair[1]["mu_lower"] = "1000", "0.01"
-    block, found = proven(pair, 4)
-    U, G, b_z, b_y = (block.arrays[name] for name in ("U", "G", "b_z", "b_y"))
+    block = proven(pair, 4)
+    U, G, b_z = (block.arrays[name] for name in ("U", "G", "b_z"))
     x = rng.normal(size=(5, 4))
     z = np.zeros((5, 8))
     for i in range(8):
         z[:, i] = np.maximum(z @ W[i] + x @ U[i] + b_z[i], 0)
     z += off * rng.normal(size=z.shape)
-    _, delta = enclose(block, found._replace(mu=1e-30), x, z)
-    v = z @ W.T + x @ U.T + b_z
-    r = g(8) * (np.abs(z) @ np.abs(W).T + np.abs(b_z)) + g(4) * np.abs(x) @ np.abs(U).T
-    t = np.abs(z - np.maximum(v, 0)) + r + UNIT * np.abs(v)
+    _, delta = enclose(weakened(block, 1e-30), x, z)
+    t, r_y, _ = residual_bound(block, x, z)
     s = np.linalg.solve(np.eye(8) - np.abs(W), t.T).T
-    r_y = g(8) * (np.abs(z) @ np.abs(G).T + np.abs(b_y))
-    assert_close(delta, np.linalg.norm(r_y + s @ np.abs(G).T, axis=1))
+    assert_close(delta, np.linalg.norm(r_y + s @ np.abs(G).T, axis=1), 0.0 if off else 0.3)
 
 
 # --- radii --------------------------------------------------------------------------------------
@@ -338,15 +355,14 @@ def test_a_nan_or_an_infinite_error_gives_no_radius():
 def test_pair_bounds_use_the_readout():
     rng = np.random.default_rng(2)
     first, last = proven(affine(rng, 5, 7), 7), proven(affine(rng, 4, 5), 5)
-    blocks, found = [first[0], last[0]], [first[1], last[1]]
-    bounds, W = pair_bounds(blocks, found), last[0].arrays["W"]
+    bounds, W = pair_bounds([first, last]), last.arrays["W"]
     for a in range(4):
         for j in set(range(4)) - {a}:
             exact = sum((F(p) - F(q)) ** 2 for p, q in zip(W[a], W[j], strict=True))
-            general = 2 * (F(found[0].lip) * F(found[1].lip)) ** 2
-            truth = min(general, F(found[0].lip) ** 2 * exact)
+            general = 2 * (F(first.lip) * F(last.lip)) ** 2
+            truth = min(general, F(first.lip) ** 2 * exact)
             assert truth <= F(bounds[a, j]) ** 2 <= truth * (1 + Fraction(1, 10**13))
-    only = pair_bounds([last[0]], [Proven(found[1].lip)])
+    only = pair_bounds([last])
     np.testing.assert_allclose(only[0, 1], np.linalg.norm(W[0] - W[1]), rtol=1e-13)
 
 
@@ -355,8 +371,8 @@ def test_perturbed_inputs_stay_within_the_certified_bounds():
     rng = np.random.default_rng(5)
     sigma = [["relu", 4, {}], ["tanh", 4, {}], ["elu", 4, {"alpha": 0.5}]]
     pair = equilibrium(rng, 12, 6, 4, sigma=sigma)
-    _, found = proven(pair, 6)
+    block = proven(pair, 6)
     x = rng.normal(size=(200, 6))
     y, _ = forward([pair[0]], x)
     slopes = np.linalg.norm(y[:100] - y[100:], axis=1) / np.linalg.norm(x[:100] - x[100:], axis=1)
-    assert slopes.max() <= found.lip
+    assert slopes.max() <= block.lip

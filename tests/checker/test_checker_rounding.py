@@ -51,33 +51,35 @@ def test_total_and_norm(seed, n, scale):
 
 @settings(deadline=None)
 @given(seeds, st.integers(1, 9), scales, st.booleans(), st.booleans())
-def test_dot_radius_contains_the_exact_product(seed, k, scale, bias, ball):
+def test_dot_radius_contains_the_exact_product(seed, k, scale, blurred, ball):
     rng = np.random.default_rng(seed)
     x, W = rng.normal(size=(2, k)) * 10.0**scale, rng.normal(size=(3, k))
     W[0] = np.round(W[0], 1) * 1e8  # cancellation
-    b = rng.normal(size=3) if bias else None
+    blur = np.abs(rng.normal(size=W.shape)) * blurred * 1e-7
     radius = np.abs(rng.normal(size=(2, k))) * ball * 1e-9 * 10.0**scale
-    value, error = dot(x, W, b, radius)
+    value, error = dot(x, W, radius, blur)
     for i in range(2):
         for j in range(3):
             corner = np.sign(W[j]) * radius[i] * rng.choice([-1, 1])
             moved = [p + q for p, q in zip(exact(x[i]), exact(corner), strict=True)]
-            truth = sum(p * q for p, q in zip(moved, exact(W[j]), strict=True))
-            truth += Fraction(float(b[j])) if bias else 0
+            other = [
+                p + q for p, q in zip(exact(W[j]), exact(np.sign(x[i]) * blur[j]), strict=True)
+            ]
+            truth = sum(p * q for p, q in zip(moved, other, strict=True))
             assert abs(truth - Fraction(float(value[i, j]))) <= Fraction(float(error[i, j]))
 
 
 def test_dot_is_close_to_the_a_priori_bound():
     rng = np.random.default_rng(0)
     x, W = rng.normal(size=(3, 50)), rng.normal(size=(4, 50))
-    _, error = dot(x, W)
+    _, error = dot(x, W, np.zeros_like(x))
     optimal = 50 * UNIT * np.abs(x) @ np.abs(W).T
     assert (error <= 1.1 * optimal).all()
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_dot_hides_nothing(bad):
-    _, error = dot(np.array([[1.0, bad]]), np.ones((1, 2)))
+    _, error = dot(np.array([[1.0, bad]]), np.ones((1, 2)), np.zeros((1, 2)))
     assert not np.isfinite(error).any()
 
 

@@ -6,6 +6,7 @@ import json
 
 import jsonschema
 import numpy as np
+import padded_nets
 import pytest
 import torch
 
@@ -75,8 +76,24 @@ def test_certify(name, certlip, models, tmp_path):
     assert (tmp_path / "r" / "report.html").stat().st_size > 1000
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_certificate_of_a_model_of_images_is_verified(name, certlip, models, tmp_path):
+    path = tmp_path / "c.certlip"
+    done = certlip(
+        "certify", models[name], *DIGITS, "--falsify", 0, "--certificate", path, "--json"
+    )
+    assert done.code == 0, done.err
+    verified = certlip("verify", path, "--model", models[name], "--json")
+    assert verified.code == 0, verified.err
+    assert verified.document["certified_accuracy"] == done.document["certified_accuracy"]
+    kinds = [block.kind for block in load(models[name]).blocks]
+    assert [check[0] for check in verified.document["checks"] if check[0].startswith("block")] == [
+        f"block {k} ({kind})" for k, kind in enumerate(kinds)
+    ]
+
+
 def test_a_certificate_that_its_format_does_not_cover_is_refused_before_the_work(
-    certlip, models, tmp_path, monkeypatch
+    certlip, tmp_path, monkeypatch
 ):
     from certlip import lmi
 
@@ -84,12 +101,13 @@ def test_a_certificate_that_its_format_does_not_cover_is_refused_before_the_work
         raise AssertionError("proven for nothing")
 
     monkeypatch.setattr(lmi, "prove", work)
-    path = tmp_path / "c.certlip"
-    result = certlip("certify", models["trained"], *DIGITS, "--certificate", path)
+    model, path = tmp_path / "m.pt", tmp_path / "c.certlip"
+    save(Network([padded_nets.padded(q=10, height=8, width=8)]), model)
+    result = certlip("certify", model, *DIGITS, "--certificate", path)
     assert result.code == 3
     [line] = result.err.strip().splitlines()
     assert "no certificate can be written" in line
-    assert "conv-residual" in line or "resize" in line
+    assert "padded-equilibrium" in line
     assert not path.exists()
 
 

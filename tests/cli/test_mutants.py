@@ -152,7 +152,7 @@ ANY = {
     "the rule of another block": text(("proofs", 0, "rule"), lambda _: "slope"),
     "another norm": text(("statement", "norm"), lambda _: "linf"),
     "another semantics": text(("statement", "semantics"), lambda _: "float32"),
-    "another schema": text(("schema",), lambda _: "certlip/certificate/2"),
+    "another schema": text(("schema",), lambda _: "certlip/certificate/3"),
     "fewer samples said": text(("data", "n"), lambda n: n - 1),
     "a label missing": lambda d, a: a.__setitem__("samples.label", a["samples.label"][:-1]),
     "radii in float32": lambda d, a: a.__setitem__(
