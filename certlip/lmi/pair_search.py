@@ -51,17 +51,12 @@ class Head:
             M = composed(Ball(affine.W.numpy()), M)
         return cls(k, block, M)
 
-    @property
-    def last(self) -> bool:
-        """Whether nothing follows: the stored G is M."""
-        return self.M.rad is None
-
     def forms(self) -> Forms:
         return replace(Forms.dense(self.block), G=self.M)
 
 
 def prove_pairs(
-    network: Network, proof: NetworkProof, search: Search | None = None, *, last: bool = False
+    network: Network, proof: NetworkProof, search: Search | None = None
 ) -> NetworkProof:
     """The proof with bounds of pairs wherever they are better than those without.
 
@@ -70,10 +65,9 @@ def prove_pairs(
         proof: Its proof.
         search: How multipliers of the blocks were found. If by a solver, ours solves for those of pairs
             as well, unless there is too much to solve.
-        last: Whether the equilibrium must be the last block, as certificates have it.
     """
     head = Head.of(network)
-    if head is None or network.classes < 2 or (last and not head.last):
+    if head is None or network.classes < 2:
         return proof
     own = proof.blocks[head.k]
     if not isinstance(own, EquilibriumProof) or own.lam is None:
