@@ -14,9 +14,14 @@ from hypothesis import strategies as st
 from certlip.errors import InputError
 from certlip.lmi.candidate import OPTIMAL, STOPPED
 from certlip.lmi.chain import analytic_chain, minimise_chain, prove_chain
+from certlip.lmi.chain.centre import centred
+from certlip.lmi.chain.marginals import Marginals, dual_bound, inner, traces
 from certlip.lmi.chain.newton import Directions
-from certlip.lmi.chain.recursion import Inverse, Marginals, dual_bound, gradient, schur_factors
+from certlip.lmi.chain.path import Path
+from certlip.lmi.chain.products import Products
+from certlip.lmi.chain.recursion import Pattern, completed, inverse, schur_factors
 from certlip.lmi.chain.scaled import ScaledChain
+from certlip.lmi.chain.sliding import LAYERS, slid
 from certlip.lmi.chain.start import boundary, inside, tightened
 from certlip.lmi.chain.windows import Windows
 
@@ -48,69 +53,211 @@ def point(seed, widths):
     rng = torch.Generator().manual_seed(seed % 2**31)
     lam = [part * (1.0 + 0.1 * torch.rand(len(part), generator=rng).double()) for part in lam]
     rho = 3.0 * rho
-    return chain, lam, rho, Inverse(chain, lam, schur_factors(chain, lam, rho))
+    return chain, lam, rho, inverse(chain, lam, schur_factors(chain, lam, rho))
+
+
+def pattern(chain, full):
+    """The tridiagonal blocks of a symmetric matrix."""
+    sizes = [chain.A[0].shape[1], *chain.widths]
+    rows = [row.split(sizes, 1) for row in full.split(sizes, 0)]
+    at = range(len(sizes))
+    return Pattern([rows[k][k] for k in at], [rows[k][k - 1] for k in at[1:]])
+
+
+def off_centre(chain, P, seed, exponent=-1.0):
+    """A positive definite pattern other than that of P."""
+    rng = torch.Generator().manual_seed(seed % 2**31)
+    B = torch.randn(chain.order, chain.order, generator=rng).double()
+    size = max(float(block.diagonal().max()) for block in P.own)
+    return P.plus(1.0, pattern(chain, 10.0**exponent * size * (B @ B.mT) / len(B)))
+
+
+def full_of(chain, Z):
+    """The completion of a pattern as one matrix: Z_ij = Z_{i,i+1}Z_{i+1}⁻¹Z_{i+1,j}."""
+    K = len(Z.below)
+    rows = [[Z.own[0]] * (K + 1) for _ in range(K + 1)]
+    for j in range(K + 1):
+        rows[j][j] = Z.own[j]
+        for i in reversed(range(j)):
+            onward = torch.linalg.solve(Z.own[i + 1], Z.below[i]).mT
+            rows[i][j] = onward @ rows[i + 1][j]
+            rows[j][i] = rows[i][j].mT
+    return torch.cat([torch.cat(row, 1) for row in rows])
 
 
 @settings(deadline=None, max_examples=30)
 @given(seeds, shapes)
-def test_gradient_and_hessian_are_those_of_the_log_determinant(seed, widths):
-    chain, lam, rho, inverse = point(seed, widths)
+def test_derivatives_are_those_of_the_log_determinant(seed, widths):
+    chain, lam, rho, P = point(seed, widths)
     flat = torch.cat([*lam, torch.tensor([rho]).double()])
 
     def barrier(x):
         return -torch.logdet(matrix(chain, list(x[:-1].split(chain.widths)), x[-1]))
 
-    g = torch.cat([gradient(inverse.marginals())[0], gradient(inverse.marginals())[1][None]])
-    true = torch.func.grad(barrier)(flat)  # `logdet` and its gradient are rounded as well
-    torch.testing.assert_close(g, true, rtol=1e-6, atol=1e-7 * float(true.abs().max()))
+    by_lam, by_rho = traces(Marginals.of(chain, P.blocks))
+    true = -torch.func.grad(barrier)(flat)  # `logdet` and its gradient are rounded as well
+    found = torch.cat([by_lam, by_rho[None]])
+    torch.testing.assert_close(found, true, rtol=1e-6, atol=1e-7 * float(true.abs().max()))
     H = torch.func.hessian(barrier)(flat)
     eye = torch.eye(len(flat)).double()
-    derivative = inverse.derivative(list(eye[:, :-1].split(chain.widths, -1)), eye[:, -1])
-    rows = torch.cat([gradient(derivative)[0], gradient(derivative)[1][:, None]], 1)
+    products = Products(chain, P, P)(list(eye[:, :-1].split(chain.widths, -1)), eye[:, -1])
+    by_lam, by_rho = traces(Marginals.of(chain, products))
+    rows = torch.cat([by_lam, by_rho[:, None]], 1)
     torch.testing.assert_close(rows, H, rtol=1e-6, atol=1e-7 * float(H.abs().max()))
-    everywhere, H = Windows(inverse), H[:-1, :-1]  # one window: the inverse itself
-    true = torch.randn(2, len(H)).double() * H.diagonal().rsqrt()
-    error = everywhere(true @ H) - true
-    assert float((error @ H * error).sum()) <= 1e-6 * float((true @ H * true).sum())
+    S = matrix(chain, lam, rho)
+    order = float(torch.linalg.inv(S).flatten() @ S.flatten())
+    assert inner(lam, rho, Marginals.of(chain, P.blocks)) == pytest.approx(order, rel=1e-6)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=30)
 @given(seeds, shapes)
-def test_a_dual_bound_is_below_what_is_feasible(seed, widths):
-    chain, lam, rho, inverse = point(seed, widths)
-    _, best = tightened(chain, lam, rho)
-    assert float(dual_bound(inverse.marginals())) <= best * (1 + 1e-9)
-    assert Directions.at(inverse, 1e-8).lower_bound() <= best * (1 + 1e-9)
+def test_products_are_those_of_the_dense_matrices(seed, widths):
+    """The symmetric part of P S(d) Z for a Z that is not P, and the exact matrix of one window."""
+    chain, lam, rho, P = point(seed, widths)
+    Z = completed(off_centre(chain, P.blocks, seed))
+    assert Z is not None
+    full, d = full_of(chain, Z.blocks), torch.randn(sum(chain.widths) + 1).double()
+    zero = [torch.zeros(w).double() for w in chain.widths]
+    S = matrix(chain, list(d[:-1].split(chain.widths)), d[-1]) - matrix(chain, zero, 0.0)
+    dense = torch.linalg.inv(matrix(chain, lam, rho)) @ S @ full
+    true = pattern(chain, 0.5 * (dense + dense.mT))
+    found = Products(chain, P, Z)([part[None] for part in d[:-1].split(chain.widths)], d[-1:])[0]
+    for a, b in zip([*found.own, *found.below], [*true.own, *true.below], strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6 * float(dense.abs().max()))
+    eye = torch.eye(len(d) - 1).double()
+    products = Products(chain, P, Z)(list(eye.split(chain.widths, -1)), eye[0] * 0.0)
+    M = traces(Marginals.of(chain, products))[0]
+    v = torch.randn(2, len(M)).double() * M.diagonal().rsqrt()
+    error = Windows(chain, P, Z)(v @ M) - v  # one window: the inverse itself
+    assert float((error @ M * error).sum()) <= 1e-6 * float((v @ M * v).sum())
+
+
+@settings(deadline=None, max_examples=30)
+@given(seeds, shapes)
+def test_a_completion_has_a_block_tridiagonal_inverse(seed, widths):
+    chain, _, _, P = point(seed, widths)
+    blocks = off_centre(chain, P.blocks, seed, 0.0)
+    Z = completed(blocks)
+    assert Z is not None
+    full = full_of(chain, blocks)
+    T = torch.linalg.inv(full)
+    sparse = pattern(chain, T)
+    scale = torch.outer(T.diagonal().sqrt(), T.diagonal().sqrt())
+    kept = torch.block_diag(*[torch.ones_like(block) for block in sparse.own])
+    at = np.cumsum([0, *[len(block) for block in sparse.own]])
+    for k, block in enumerate(sparse.below):
+        kept[at[k + 1] : at[k + 1] + len(block), at[k] : at[k + 1]] = 1.0
+    assert float(((1.0 - torch.maximum(kept, kept.mT)) * (T / scale)).abs().max()) < 1e-5
+    for k, J in enumerate(Z.J[:-1]):
+        own = Z.E[k] @ blocks.own[k + 1] @ Z.E[k].mT + J
+        torch.testing.assert_close(own, blocks.own[k], rtol=1e-9, atol=1e-9)
+
+
+def test_what_is_not_positive_definite_has_no_completion():
+    """Every diagonal block is fine; only together with its neighbour it is not."""
+    eye = torch.eye(2).double()
+    assert completed(Pattern([eye] * 3, [0.9 * eye] * 2)) is not None
+    assert completed(Pattern([eye] * 3, [0.9 * eye, 1.1 * eye])) is None
+    assert completed(Pattern([eye, eye, -eye], [0.9 * eye, 0.0 * eye])) is None
 
 
 @settings(deadline=None, max_examples=60)
-@given(seeds, shapes, st.floats(-4, 0))
+@given(seeds, shapes, st.floats(-4, 1))
 def test_any_positive_semidefinite_matrix_gives_a_dual_bound(seed, widths, exponent):
-    """Off the central path neurons disagree, and the worst one decides."""
-    chain, lam, rho, _ = point(seed, widths)
+    """Off the central path neurons disagree."""
+    chain, lam, rho, P = point(seed, widths)
     _, best = tightened(chain, lam, rho)
-    P = torch.linalg.inv(matrix(chain, lam, rho))
-    B = torch.randn(P.shape, generator=torch.Generator().manual_seed(seed % 2**31)).double()
-    Z = P + 10.0**exponent * P.diagonal().max() * (B @ B.mT) / len(P)
-    sizes = [chain.A[0].shape[1], *chain.widths]
-    rows = [row.split(sizes, 1) for row in Z.split(sizes, 0)]
-    of = Marginals(
-        own=[rows[k][k].diagonal() for k in range(1, len(sizes))],
-        cross=[(chain.A[k - 1] @ rows[k - 1][k]).diagonal() for k in range(1, len(sizes))],
-        input=rows[0][0].trace(),
-        output=(chain.A[-1] @ rows[-1][-1] @ chain.A[-1].mT).trace(),
-    )
-    assert float(dual_bound(of)) <= best * (1 + 1e-9)
+    assert 0.0 < dual_bound(chain, P.blocks) <= best * (1 + 1e-9)
+    assert dual_bound(chain, off_centre(chain, P.blocks, seed, exponent)) <= best * (1 + 1e-9)
+
+
+@settings(deadline=None, max_examples=30)
+@given(seeds, shapes)
+def test_a_full_step_makes_the_dual_feasible(seed, widths):
+    """tr(∂S/∂x Z) is the objective's coefficient after it, for every μ that it aims at."""
+    chain, _, _, P = point(seed, widths)
+    Z = completed(off_centre(chain, P.blocks, seed))
+    assert Z is not None
+    directions = Directions.at(chain, P, Z, 1e-9)
+    for mu in (0.0, 0.3):
+        step = directions.step(mu)
+        by_lam, by_rho = traces(Marginals.of(chain, Z.blocks.plus(1.0, step.Z)))
+        size = float(torch.cat([b.diagonal() for b in Z.blocks.own]).abs().max())
+        assert float(by_lam.abs().max()) <= 1e-5 * max(size, 1.0)
+        assert float(by_rho) == pytest.approx(1.0, abs=1e-5 * max(size, 1.0))
 
 
 def test_overlapping_windows_find_the_same_directions(monkeypatch):
-    _, _, _, inverse = point(0, [6] * 12)
-    whole = Directions.at(inverse, 1e-9)
+    chain, _, _, P = point(0, [6] * 12)
+    whole = Directions.at(chain, P, P, 1e-9)
     monkeypatch.setattr("certlip.lmi.chain.windows.UNKNOWNS", 18)
-    parts = Directions.at(inverse, 1e-9)
+    parts = Directions.at(chain, P, P, 1e-9)
     assert whole.steps <= 3 < parts.steps < 60
     torch.testing.assert_close(whole.lam, parts.lam, rtol=1e-5, atol=1e-7)
-    assert parts.a == pytest.approx(whole.a, rel=1e-6)
+
+
+@settings(deadline=None, max_examples=20)
+@given(seeds, shapes)
+def test_centring_makes_the_determinant_larger(seed, widths):
+    chain, lam, rho, _ = point(seed, widths)
+    after, same = centred(chain, (lam, rho))
+    assert same == rho
+    grown = torch.logdet(matrix(chain, after, rho)) - torch.logdet(matrix(chain, lam, rho))
+    assert float(grown) > -1e-6
+    slope, _ = traces(
+        Marginals.of(chain, inverse(chain, after, schur_factors(chain, after, rho)).blocks)
+    )
+    before, _ = traces(
+        Marginals.of(chain, inverse(chain, lam, schur_factors(chain, lam, rho)).blocks)
+    )
+    assert float((slope * torch.cat(after)).norm()) < float((before * torch.cat(lam)).norm())
+
+
+@pytest.mark.parametrize("depth", [LAYERS + 1, 2 * LAYERS, 3 * LAYERS + 1])
+def test_windows_of_layers_join_to_a_point_near_the_optimum(depth):
+    chain = ScaledChain.of(random_chain(1, [9] * (depth + 2)))
+    best, interior = slid(chain, lambda: False)
+    assert interior is not None
+    assert best is interior
+    assert schur_factors(chain, *interior) is not None
+    optimum = minimise_chain(random_chain(1, [9] * (depth + 2)))
+    closed = boundary(chain, None)
+    reached = math.sqrt(tightened(chain, *interior)[1]) * chain.scale()
+    assert optimum.lip * (1 - 1e-9) <= reached <= 1.3 * optimum.lip
+    assert closed is not None
+    assert interior[1] < 0.5 * closed[1]
+
+
+def test_windows_that_are_stopped_end_in_closed_form():
+    """However far they got, what is joined is feasible."""
+    chain = ScaledChain.of(random_chain(1, [7] * (3 * LAYERS)))
+    found = []
+    for last in (0, 3, 9, 16):
+        left = iter(range(last))
+        best, interior = slid(chain, lambda left=left: next(left, None) is None)
+        assert interior is None
+        assert best is not None
+        lam, rho = tightened(chain, *best)
+        assert rho <= best[1] * (1 + 1e-9)
+        assert schur_factors(chain, lam, rho * (1 + 1e-6)) is not None
+        found.append(rho)
+    assert found[-1] < found[0]
+
+
+def test_a_path_gets_better_from_step_to_step():
+    chain = ScaledChain.of(random_chain(3, [4, 6, 6, 6, 3]))
+    best = boundary(chain, None)
+    assert best is not None
+    path = Path(chain, best, inside(chain, *best) or best)
+    seen = [(path.best_rho, path.lower)]
+    while path.gap > 1e-4:
+        assert path.advance()
+        seen.append((path.best_rho, path.lower))
+    assert all(b[0] <= a[0] and b[1] >= a[1] for a, b in itertools.pairwise(seen))
+    assert len(seen) < 25
+    rho = path.rho
+    assert path.advance(centring=True)
+    assert path.rho == pytest.approx(rho, rel=0.1)
 
 
 def by_cvxpy(matrices):

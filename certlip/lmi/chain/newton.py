@@ -1,114 +1,92 @@
-"""Newton directions of the barrier at one point, for every weight t of the objective at once.
+"""Newton directions of the pair (Λ̃, ρ) and Z towards every point of the central path at once.
 
-d(t) = t·d₁ + d₂ with H d₁ = −∂ρ and H d₂ = −∇(−log det S), by preconditioned conjugate gradients on Λ̃
-and elimination of ρ.
+SZ = μI linearised, symmetrised, and tr(∂S/∂x_i Z) = c_i, the objective, for the coordinates x of (Λ̃, ρ)
+(Helmberg, Rendl, Vanderbei & Wolkowicz 1996; Kojima et al. 1997; Monteiro 1997):
+
+    dZ = μP − Z − ½(P S(d) Z + Z S(d) P),     M d = μ tr(∂S/∂x_i P) − c,     d = μ·towards + along
+
+by preconditioned conjugate gradients on Λ̃ and elimination of ρ. Z lives on the tridiagonal blocks: what
+else enters M is its completion (Fukuda, Kojima, Murota & Nakata 2001).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from certlip.lmi.chain.recursion import Inverse, Marginals, dual_bound, gradient
+from certlip.lmi.chain.marginals import Marginals, traces
+from certlip.lmi.chain.products import Products
+from certlip.lmi.chain.recursion import Completed, Pattern
+from certlip.lmi.chain.scaled import ScaledChain
 from certlip.lmi.chain.windows import Windows
 
-#: Products with the Hessian at most.
+#: Products with the matrix at most.
 STEPS = 200
 
 
 @dataclass(frozen=True)
-class Directions:
-    """d₁ and d₂ as rows of `lam` (2, n) and `rho` (2,), and what they do.
+class Step:
+    """dΛ̃ (n,), dρ and dZ."""
 
-    ‖d(t)‖²_H = at² + 2bt + c. Where it is ≤ 1, P + dP(d(t)) is positive semidefinite, a candidate for
-    the dual.
-    """
+    lam: Tensor
+    rho: float
+    Z: Pattern
+
+
+@dataclass(frozen=True)
+class Directions:
+    """Rows `towards` the centre and `along` the path, of `lam` (2, n), `rho` (2,) and P S(d) Z."""
 
     lam: Tensor
     rho: Tensor
-    a: float
-    b: float
-    c: float
-    P: Marginals
-    dP: Marginals
+    P: Pattern
+    Z: Pattern
+    changes: Pattern
     steps: int
 
     @classmethod
-    def at(cls, point: Inverse, tolerance: float) -> Directions:
-        """At a feasible point, to a relative tolerance in the norm of the Hessian."""
-        P = point.marginals()
-        g, g_rho = gradient(P)
-        layers = point.chain.widths
+    def at(cls, chain: ScaledChain, P: Completed, Z: Completed, tolerance: float) -> Directions:
+        """To a relative tolerance in the norm of M."""
+        layers = chain.widths
+        product = Products(chain, P, Z)
 
-        def hessian(lam: Tensor, rho: Tensor) -> tuple[Tensor, Tensor, Marginals]:
-            derivative = point.derivative(list(lam.split(layers, -1)), rho)
-            return *gradient(derivative), derivative
+        def change(lam: Tensor, rho: Tensor) -> Pattern:
+            return product(list(lam.split(layers, -1)), rho)
 
-        none = g.new_zeros(1)
-        border, corner, _ = hessian(torch.zeros_like(g)[None], none + 1.0)
-        rhs = torch.stack([border[0], g])
-        solved, steps = _conjugate_gradients(
-            lambda v: hessian(v, none.expand(len(v)))[0], rhs, Windows(point), tolerance
+        def matrix(lam: Tensor, rho: Tensor) -> tuple[Tensor, Tensor]:
+            return traces(Marginals.of(chain, change(lam, rho)))
+
+        centre, centre_rho = traces(Marginals.of(chain, P.blocks))
+        none = centre.new_zeros(1)
+        border, corner = (part[0] for part in matrix(torch.zeros_like(centre)[None], none + 1.0))
+        rhs = torch.stack([border, centre])
+        (u, v), steps = _conjugate_gradients(
+            lambda d: matrix(d, none.expand(len(d)))[0], rhs, Windows(chain, P, Z), tolerance
         )
-        u, v = solved
-        schur = corner[0] - border[0] @ u
+        schur = corner - border @ u
         if not float(schur) > 0.0:
-            schur = corner[0]
-        rho = torch.stack([-1.0 / schur, -(g_rho - border[0] @ v) / schur])
-        lam = torch.stack([-u * rho[0], -v - u * rho[1]])
-        H_lam, H_rho, dP = hessian(lam, rho)
-        forms = lam @ H_lam.mT + rho[:, None] * H_rho
-        a, b, c = (float(x) for x in (forms[0, 0], 0.5 * (forms[0, 1] + forms[1, 0]), forms[1, 1]))
-        return cls(lam, rho, a, b, c, P, dP, steps)
+            schur = corner
+        rho = torch.stack([(centre_rho - border @ v) / schur, -1.0 / schur])
+        lam = torch.stack([v - rho[0] * u, -rho[1] * u])
+        return cls(lam, rho, P.blocks, Z.blocks, change(lam, rho), steps)
 
-    def direction(self, t: float) -> tuple[Tensor, float]:
-        return t * self.lam[0] + self.lam[1], t * float(self.rho[0]) + float(self.rho[1])
-
-    @property
-    def best_t(self) -> float:
-        """The weight for which the point is nearest to the central path."""
-        return -self.b / self.a
-
-    @property
-    def off_centre(self) -> float:
-        """The smallest ‖d(t)‖²_H."""
-        return max(self.c - self.b * self.b / self.a, 0.0)
-
-    def weight(self, size: float) -> float:
-        """The larger t with ‖d(t)‖²_H = size; the nearest to it if there is none."""
-        return self.best_t + math.sqrt(max(size - self.off_centre, 0.0) / self.a)
-
-    def lower_bound(self, count: int = 12) -> float:
-        """The best dual bound of ρ over the t with ‖d(t)‖_H ≤ 1; 0 if there are none."""
-        if not self.off_centre < 1.0:
-            return 0.0
-        high, low = self.weight(1.0), max(2.0 * self.best_t - self.weight(1.0), 0.0)
-        t = torch.linspace(low, high, count, dtype=self.rho.dtype, device=self.rho.device)
-
-        def at(P: Tensor, dP: Tensor) -> Tensor:
-            return P + t.reshape(-1, *[1] * (dP.ndim - 1)) * dP[0] + dP[1]
-
-        own, cross = (
-            [at(p, d) for p, d in zip(getattr(self.P, k), getattr(self.dP, k), strict=True)]
-            for k in ("own", "cross")
-        )
-        Z = Marginals(
-            own, cross, at(self.P.input, self.dP.input), at(self.P.output, self.dP.output)
-        )
-        return float(dual_bound(Z).max())
+    def step(self, mu: float) -> Step:
+        """Towards the point of the central path at μ."""
+        dZ = self.P.times(mu).plus(-1.0, self.Z)
+        dZ = dZ.plus(-mu, self.changes[0]).plus(-1.0, self.changes[1])
+        return Step(mu * self.lam[0] + self.lam[1], float(mu * self.rho[0] + self.rho[1]), dZ)
 
 
 def _conjugate_gradients(
-    H: Callable[[Tensor], Tensor],
+    M: Callable[[Tensor], Tensor],
     rhs: Tensor,
     preconditioner: Callable[[Tensor], Tensor],
     tolerance: float,
 ) -> tuple[Tensor, int]:
-    """Solutions of H x = rhs for each row, and the number of products with H."""
+    """Solutions of M x = rhs for each row, and the number of products with M."""
     x, r = torch.zeros_like(rhs), rhs.clone()
     z = preconditioner(r)
     p, rz = z, (r * z).sum(-1)
@@ -116,12 +94,12 @@ def _conjugate_gradients(
     for step in range(STEPS):
         if bool((rz <= goal).all()):
             return x, step
-        Hp = H(p)
-        alive = (rz > goal) & ((p * Hp).sum(-1) > 0.0)
+        Mp = M(p)
+        alive = (rz > goal) & ((p * Mp).sum(-1) > 0.0)
         if not bool(alive.any()):
             return x, step
-        alpha = torch.where(alive, rz / (p * Hp).sum(-1), torch.zeros_like(rz))[:, None]
-        x, r = x + alpha * p, r - alpha * Hp
+        alpha = torch.where(alive, rz / (p * Mp).sum(-1), torch.zeros_like(rz))[:, None]
+        x, r = x + alpha * p, r - alpha * Mp
         z = preconditioner(r)
         new = (r * z).sum(-1)
         p, rz = z + torch.where(alive, new / rz, torch.zeros_like(rz))[:, None] * p, new

@@ -12,8 +12,10 @@ from certlip.lmi.chain.analytic import layerwise
 from certlip.lmi.chain.recursion import schur_factors
 from certlip.lmi.chain.scaled import ScaledChain
 
+Point = tuple[list[Tensor], float]
 
-def boundary(chain: ScaledChain, given: np.ndarray | None) -> tuple[list[Tensor], float] | None:
+
+def boundary(chain: ScaledChain, given: np.ndarray | None) -> Point | None:
     """Λ̃ with the smallest ρ that it proves: the closed form, or what was given if that is better."""
     found = [layerwise(chain)]
     if given is not None:
@@ -21,7 +23,7 @@ def boundary(chain: ScaledChain, given: np.ndarray | None) -> tuple[list[Tensor]
     return min((one for one in found if one is not None), key=lambda one: one[1], default=None)
 
 
-def inside(chain: ScaledChain, lam: list[Tensor], rho: float) -> tuple[list[Tensor], float] | None:
+def inside(chain: ScaledChain, lam: list[Tensor], rho: float) -> Point | None:
     """A strictly feasible point, by doubling one of the boundary; None if doubles do not reach it."""
     factor = 2.0
     while factor < 1e12:
@@ -32,13 +34,13 @@ def inside(chain: ScaledChain, lam: list[Tensor], rho: float) -> tuple[list[Tens
     return None
 
 
-def tightened(chain: ScaledChain, lam: list[Tensor], rho: float) -> tuple[list[Tensor], float]:
+def tightened(chain: ScaledChain, lam: list[Tensor], rho: float) -> Point:
     """The same Λ̃ with the smallest ρ that it proves."""
     found = _rho_of(chain, lam)
     return lam, rho if found is None else min(rho, found)
 
 
-def _best_scale(chain: ScaledChain, lam: list[Tensor]) -> tuple[list[Tensor], float] | None:
+def _best_scale(chain: ScaledChain, lam: list[Tensor]) -> Point | None:
     """The factor of Λ̃ with the smallest ρ, which is convex in it: powers of two, then thirds."""
 
     def at(exponent: float) -> float:

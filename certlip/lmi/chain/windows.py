@@ -1,9 +1,11 @@
-"""A preconditioner for Newton's method: the exact Hessian on overlapping windows of consecutive layers.
+"""A preconditioner for the Newton systems: their exact matrix on overlapping windows of layers.
 
-∂²(−log det S)/∂λ_i∂λ_j = 2[(P_ee)∘(VPVᵀ) + T∘Tᵀ] with T = P_eVᵀ (rows e_i and v_i of the constraint
-matrices e_iv_iᵀ + v_ie_iᵀ). The blocks within a window follow from those of `recursion`: P_ij =
-−E_iP_{i+1,j}. The far blocks are small where layers forget, so conjugate gradients need few steps at
-any depth.
+tr(A_i P A_j Z), A_i = e_iv_iᵀ + v_ie_iᵀ the constraint matrix of λ_i, is the (i, j) entry of
+
+    P_ee∘(VZVᵀ) + Z_ee∘(VPVᵀ) + T∘Rᵀ + R∘Tᵀ,   T = P_eVᵀ, R = Z_eVᵀ
+
+with rows e_i and v_i. The blocks within a window follow from the pattern: P_ij = −E_iP_{i+1,j}. The far
+blocks are small where layers forget, so conjugate gradients need few steps at any depth.
 """
 
 from __future__ import annotations
@@ -11,23 +13,24 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from certlip.lmi.chain.recursion import Inverse
+from certlip.lmi.chain.recursion import Completed
+from certlip.lmi.chain.scaled import ScaledChain
 
 #: Unknowns of a window, about: more layers mean fewer steps, at a higher cost of each factorization.
 UNKNOWNS = 1024
 
 
 class Windows:
-    """An approximate inverse of the Hessian in Λ̃, symmetric and positive definite."""
+    """An approximate inverse of the matrix in Λ̃, symmetric and positive definite."""
 
-    def __init__(self, at: Inverse) -> None:
-        widths = at.chain.widths
+    def __init__(self, chain: ScaledChain, P: Completed, Z: Completed) -> None:
+        widths = chain.widths
         K = len(widths)
         size = min(K, max(2, UNKNOWNS // max(widths)))
         starts = [0]
         while starts[-1] + size < K:
             starts.append(min(starts[-1] + max(1, size // 2), K - size))
-        blocks = _hessian_blocks(at, size)
+        blocks = _blocks(_Forms(chain, P, size), _Forms(chain, Z, size))
         offsets = [0]
         for w in widths:
             offsets.append(offsets[-1] + w)
@@ -51,26 +54,36 @@ class Windows:
         return z
 
 
-def _hessian_blocks(at: Inverse, size: int) -> dict[tuple[int, int], Tensor]:
-    """Blocks (i, j), i ≤ j < i + size, of the Hessian; layers from 0, so that layer i is node i + 1."""
-    A, K = at.chain.A, len(at.chain.widths)
-    P: dict[tuple[int, int], Tensor] = {}
-    for j in range(K + 1):
-        P[j, j] = at.P[j]
-        for i in range(j - 1, max(j - size - 1, -1), -1):
-            P[i, j] = -at.E[i] @ P[i + 1, j]
-    T: dict[tuple[int, int], Tensor] = {}
-    for j in range(1, K + 1):
-        for i in range(max(j - size, 0), j + 1):
-            before = P[i, j - 1] if i < j else P[j - 1, i].mT
-            T[i, j] = P[i, j] - before @ A[j - 1].mT
-    blocks = {}
-    for j in range(1, K + 1):
-        for i in range(max(j - size + 1, 1), j + 1):
-            T_ji = P[i, j] - A[i - 1] @ P[i - 1, j]
-            V_P_V = T[i, j] - A[i - 1] @ T[i - 1, j]
-            blocks[i - 1, j - 1] = 2.0 * (P[i, j] * V_P_V + T[i, j] * T_ji)
-    return blocks
+class _Forms:
+    """Blocks (i, j), 1 ≤ i ≤ j < i + size, of Z_ee, Z_eVᵀ, its transpose, and VZVᵀ."""
+
+    def __init__(self, chain: ScaledChain, Z: Completed, size: int) -> None:
+        A, K = chain.A, len(Z.E)
+        own: dict[tuple[int, int], Tensor] = {}
+        for j in range(K + 1):
+            own[j, j] = Z.blocks.own[j]
+            for i in range(j - 1, max(j - size - 1, -1), -1):
+                own[i, j] = -Z.E[i] @ own[i + 1, j]
+        right: dict[tuple[int, int], Tensor] = {}
+        for j in range(1, K + 1):
+            for i in range(max(j - size, 0), j + 1):
+                before = own[i, j - 1] if i < j else own[j - 1, i].mT
+                right[i, j] = own[i, j] - before @ A[j - 1].mT
+        self.own, self.right = own, right
+        self.keys = [(i, j) for i, j in right if i > max(j - size, 0)]
+        self.left = {(i, j): own[i, j] - A[i - 1] @ own[i - 1, j] for i, j in self.keys}
+        self.both = {(i, j): right[i, j] - A[i - 1] @ right[i - 1, j] for i, j in self.keys}
+
+
+def _blocks(P: _Forms, Z: _Forms) -> dict[tuple[int, int], Tensor]:
+    """The matrix by blocks; layers from 0, so that layer i is node i + 1."""
+    return {
+        (i - 1, j - 1): P.own[i, j] * Z.both[i, j]
+        + Z.own[i, j] * P.both[i, j]
+        + P.right[i, j] * Z.left[i, j]
+        + Z.right[i, j] * P.left[i, j]
+        for i, j in P.keys
+    }
 
 
 def _factor(H: Tensor) -> tuple[Tensor, Tensor]:
