@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -376,6 +377,12 @@ def test_logits_do_not_depend_on_the_points_before():
     torch.testing.assert_close(first[1][:3], first[0], rtol=0.0, atol=1e-8)
     torch.testing.assert_close(first[1][6:], first[2], rtol=0.0, atol=1e-8)
     torch.testing.assert_close(first[3], first[0], rtol=0.0, atol=1e-8)
+
+
+def test_every_attack_is_documented():
+    page = Path(__file__).resolve().parents[2] / "docs" / "theory.md"
+    for name in ATTACKS:
+        assert f"\n| `{name}` |" in page.read_text("utf-8")
 
 
 def test_unknown_names_are_refused():

@@ -33,24 +33,19 @@ class MarginAscent(Attack):
         with torch.no_grad():
             y = target.tight(centre).scatter(1, label[:, None], -torch.inf)
         order = y.argsort(dim=1, descending=True)
+
+        def move(step: int, d: Tensor, slope: Tensor) -> Tensor:
+            length = 1.0 - step / self.steps
+            return norm.project(d + length * r * norm.steepest(slope), r)
+
         for restart in range(self.restarts):
-            j = order[:, restart % others]
-            walk = Walk(target.tight, _difference(j, label))
+            walk = Walk(target.tight, _difference(order[:, restart % others], label))
             if restart < others:
                 _, slope = walk.slope(centre)
                 d = r * norm.steepest(slope)
             else:
                 d = norm.anywhere(r, centre.shape[1], generator)
-            best, most = d, torch.full((len(d),), -torch.inf, dtype=d.dtype, device=d.device)
-            for step in range(self.steps):
-                gain, slope = walk.slope(centre + d)
-                better = gain > most
-                best = torch.where(better[:, None], d, best)
-                most = torch.where(better, gain, most)
-                length = 1.0 - step / self.steps
-                d = norm.project(d + length * r * norm.steepest(slope), r)
-            best = torch.where((walk.value(centre + d) > most)[:, None], d, best)
-            yield (centre + best).cpu().numpy()
+            yield (centre + walk.highest(centre, d, move, self.steps)).cpu().numpy()
 
 
 def _difference(j: Tensor, a: Tensor) -> Callable[[Tensor], Tensor]:

@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from certlip.certify.attacks.base import Attack, Claims
 from certlip.certify.attacks.norms import Linf
@@ -31,19 +32,16 @@ class ProjectedGradient(Attack):
     ) -> Iterator[np.ndarray]:
         centre, label, r = claims.tensors(torch.float32, target.device)
         norm = claims.norm
+
+        def move(_step: int, d: Tensor, slope: Tensor) -> Tensor:
+            return norm.project(d + (2.5 / self.steps) * r * norm.steepest(slope), r)
+
         for restart in range(self.restarts):
             walk = Walk(target.fast, partial(lead, label=label))
             d = torch.zeros_like(centre)
             if restart:
                 d = norm.anywhere(r, d.shape[1], generator)
-            best, most = d, torch.full((len(d),), -torch.inf, device=d.device)
-            for _ in range(self.steps):
-                gain, slope = walk.slope(centre + d)
-                better = gain > most
-                best = torch.where(better[:, None], d, best)
-                most = torch.where(better, gain, most)
-                d = norm.project(d + (2.5 / self.steps) * r * norm.steepest(slope), r)
-            best = torch.where((walk.value(centre + d) > most)[:, None], d, best)
+            best = walk.highest(centre, d, move, self.steps)
             yield claims.x + best.double().cpu().numpy()
 
 

@@ -72,6 +72,18 @@ class Walk:
             (slope,) = torch.autograd.grad(value.sum(), x)
         return value.detach(), torch.nan_to_num(slope, nan=0.0, posinf=0.0, neginf=0.0)
 
+    def highest(
+        self, centre: Tensor, d: Tensor, move: Callable[[int, Tensor, Tensor], Tensor], steps: int
+    ) -> Tensor:
+        """The offset (n, dim) of the largest gain from d on: step k goes to move(k, d, slope)."""
+        best, most = d, torch.full((len(d),), -torch.inf, dtype=d.dtype, device=d.device)
+        for step in range(steps):
+            gain, slope = self.slope(centre + d)
+            better = gain > most
+            best, most = torch.where(better[:, None], d, best), torch.where(better, gain, most)
+            d = move(step, d, slope)
+        return torch.where((self.value(centre + d) > most)[:, None], d, best)
+
     def _logits(self, x: Tensor) -> Tensor:
         y, solutions = self.evaluator.run(x, self.states)
         self.states = {k: s.z.detach() for k, s in solutions.items()}
