@@ -1,6 +1,7 @@
 """Bounds of pairs on the command line: used, reported, part of what a run depends on."""
 
 import json
+import zipfile
 from dataclasses import replace
 
 import jsonschema
@@ -9,7 +10,7 @@ import pytest
 import torch
 from certlip_cli.run_folder import proof_entry
 
-from certlip.blocks import Equilibrium, Network, Origin, Sigma, save
+from certlip.blocks import Affine, Equilibrium, Network, Origin, Sigma, save
 from certlip.blocks.activations import ReLU
 from certlip.lmi import prove, prove_pairs
 from certlip.lmi.search import Search
@@ -65,11 +66,32 @@ def test_pairs_lengthen_radii_and_no_attack_breaks_them(certlip, line, tmp_path,
     assert (found["structured"] > found["analytic"]).all()
 
 
-def test_a_certificate_claims_what_its_checker_can_prove(certlip, line, tmp_path):
+@pytest.mark.parametrize("method", ["analytic", "structured"])
+def test_a_certificate_has_the_pairs_and_its_checker_proves_them(certlip, line, tmp_path, method):
+    path = tmp_path / "c.certlip"
+    what = (*line, "--method", method, "--certificate", path, "--report")
+    result = certlip(*what, tmp_path / "with")
+    assert result.code == 0, result.err
+    assert result.document["pairs"] == {"lmi": 6, "rows": 0, "sqrt2": 0}
+    assert certlip("verify", path).code == 0
+    with zipfile.ZipFile(path) as archive:
+        (proof,) = json.loads(archive.read("certificate.json"))["proofs"]
+    assert set(proof["pairs"]) == {"a", "j", "lam", "lipschitz_upper"}
+    certlip(*line, "--method", method, "--report", tmp_path / "without")
+    np.testing.assert_array_equal(radii_in(tmp_path / "with"), radii_in(tmp_path / "without"))
+
+
+def test_pairs_behind_an_affine_block_are_left_out_of_a_certificate(certlip, line, tmp_path):
+    (block,) = network_of().blocks
+    flipped = Affine(torch.eye(4).double().flip(0), torch.zeros(4).double())
+    save(Network([block, flipped, flipped]), tmp_path / "model.pt")
     path = tmp_path / "c.certlip"
     result = certlip(*line, "--method", "structured", "--certificate", path)
     assert result.code == 0, result.err
+    assert result.document["pairs"]["lmi"] == 0
     assert certlip("verify", path).code == 0
+    again = certlip(*line, "--method", "structured")
+    assert again.document["pairs"] == {"lmi": 6, "rows": 0, "sqrt2": 0}
 
 
 def test_bounds_that_are_too_small_are_broken(certlip, line, monkeypatch):
