@@ -9,6 +9,7 @@ import typer
 
 from certlip.errors import InputError, UnsoundError, UnsupportedError
 
+from .falsifying import USUAL, Attacks, parse_attacks
 from .options import (
     EPS,
     DataDir,
@@ -44,8 +45,9 @@ def certify(
     certificate: Annotated[Path | None, typer.Option(help="FILE.certlip to write.")] = None,
     fail_under: Annotated[str | None, typer.Option(help='Gates: "36/255=0.55".')] = None,
     falsify: Annotated[int, typer.Option(help="Certified points to attack; 0: none.")] = 16,
-    steps: Annotated[int, typer.Option(help="Steps of the attack.")] = 20,
-    restarts: Annotated[int, typer.Option(help="Restarts of the attack.")] = 2,
+    attacks: Attacks = USUAL,
+    steps: Annotated[int, typer.Option(help="Steps of every attack.")] = 20,
+    restarts: Annotated[int, typer.Option(help="Restarts of every attack.")] = 2,
     method: Annotated[
         str, typer.Option(help="How multipliers are found: auto, analytic, structured, cvxpy.")
     ] = "auto",
@@ -83,7 +85,7 @@ def certify(
         check_folder(report, resume)
     elif resume:
         raise InputError("--resume: expected --report DIR, the folder of the run to go on with")
-    values, gates = parse_eps(eps), parse_gates(fail_under)
+    values, gates, tried = parse_eps(eps), parse_gates(fail_under), parse_attacks(attacks)
     session.prepare_torch()
     search = one_search(session, method, solver)
     network = read_model(model)
@@ -101,6 +103,7 @@ def certify(
         semantics=semantics,
         limit=limit,
         attacked=falsify,
+        attacks=tried,
         steps=steps,
         restarts=restarts,
         report=report,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from certlip.errors import InputError, UnsoundError
 
 from . import run_folder
-from .falsifying import attack_rows
+from .falsifying import USUAL, attack_rows
 from .gates import Gate, judge
 from .session import Session
 from .streaming import Stream, certify_rest, stream_to
@@ -46,6 +46,7 @@ def certify_run(
     semantics: str = "real",
     limit: int | None = None,
     attacked: int = 16,
+    attacks: Sequence[str] = tuple(USUAL.split(",")),
     steps: int = 20,
     restarts: int = 2,
     report: Path | None = None,
@@ -101,6 +102,7 @@ def certify_run(
             **settings,
             "solver": None if search is None else search.solver,
             "eps": [e.text for e in eps],
+            "attacks": list(attacks),
             "steps": steps,
             "restarts": restarts,
             "gates": [gate.text for gate in gates],
@@ -133,6 +135,7 @@ def certify_run(
             falsification = attack_rows(
                 *(session, network, proof, data, stream.rows, attacked, counted.with_radius),
                 semantics=semantics,
+                attacks=attacks,
                 steps=steps,
                 restarts=restarts,
             )

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from certlip.errors import InputError
 
 from .session import Session
 
@@ -15,6 +20,27 @@ if TYPE_CHECKING:
     from certlip.report.base import Sample
 
 
+Attacks = Annotated[
+    str, typer.Option(help="Attacks, separated by commas: pgd, cube, ascent, rounding.")
+]
+USUAL = "pgd,ascent,rounding"
+
+
+def parse_attacks(text: str) -> tuple[str, ...]:
+    """The names of `--attacks`, each once.
+
+    Raises:
+        InputError: another name, or none.
+    """
+    from certlip.certify.attacks import ATTACKS
+
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    for name in names:
+        if name not in ATTACKS:
+            raise InputError(f"--attacks {name!r}: expected some of {', '.join(ATTACKS)}")
+    return names
+
+
 def attack_rows(
     session: Session,
     network: Network,
@@ -25,6 +51,7 @@ def attack_rows(
     with_radius: int,
     *,
     semantics: str,
+    attacks: Sequence[str],
     steps: int,
     restarts: int,
 ) -> Falsification:
@@ -48,6 +75,7 @@ def attack_rows(
             np.array([row["predicted"] for row in chosen], dtype=int),
             np.array([float(row["radius_lower"]) for row in chosen]),
             semantics=semantics,
+            attacks=attacks,
             steps=steps,
             restarts=restarts,
             seed=session.seed,

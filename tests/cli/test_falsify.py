@@ -9,7 +9,7 @@ import torch
 
 from certlip import certify as certify_room
 from certlip.blocks import Affine, Network, load, save
-from certlip.certify import Certifier
+from certlip.certify import Certifier, attacks
 from certlip.certify.attacks import load_counterexamples
 from certlip.lmi import prove
 
@@ -80,3 +80,20 @@ def test_sound_radii_are_not_broken(certlip, line):
     assert result.code == 0
     assert result.document["falsifier"]["attacked"] > 30
     assert result.document["falsifier"]["broken"] == 0
+
+
+def test_attacks_are_chosen_by_name(certlip, line):
+    result = certlip(*line, "--attacks", "cube, ascent,cube", "--steps", 2, "--restarts", 1)
+    assert result.code == 0
+    assert result.document["falsifier"]["attacks"] == ["cube", "ascent"]
+    for wrong in ("pgd,fgsm", "", "pgd,"):
+        result = certlip(*line, "--attacks", wrong)
+        assert result.code == 2
+        assert "expected some of pgd, cube, ascent, rounding" in result.err
+        assert len(result.err.splitlines()) == 1
+
+
+def test_the_usual_attacks_are_those_of_the_library():
+    from certlip_cli.falsifying import USUAL, parse_attacks
+
+    assert parse_attacks(USUAL) == attacks.USUAL
