@@ -48,8 +48,9 @@ class Claims:
 def claims_of(radii: Radii, data: Dataset, eps: Sequence[Eps]) -> Claims:
     """The claims of one run of `certify` with `keep_states=True` on `data`.
 
-    States are left out (zeros, which take no room) where nothing is certified. A certificate names a class and a finite state for every sample: one that ended in an error gets
-    a class other than its label, so that it is not counted as correct, and it claims nothing.
+    States are left out (zeros, which take no room) where nothing is certified. A certificate names a
+    class for every sample: one that ended in an error gets a class other than its label, so that it is
+    not counted as correct, and it claims nothing.
     """
     none, certified = radii.predicted < 0, (radii.status == Status.CERTIFIED)[:, None]
     return Claims(

@@ -96,7 +96,7 @@ def _equilibrium(block: Any, x: Array, z: Array) -> tuple[Array, Array]:
     """y = Gz* + b_y for the true z*, from any ẑ with residual e = ẑ − σ(Wẑ + Ux + b_z).
 
     z̃ = ẑ − e = σ(Wz̃ + We + Ux + b_z), so by (3) ‖z̃ − z*‖_Γ ≤ ‖We‖_Γ/μ, and ẑ − z* = e + z̃ − z*.
-    On images ‖We‖_Γ ≤ ω‖e‖_Γ. Matrices are bounded entry by entry, e within r; and if W is
+    On images e is known up to r in norm. Matrices are bounded entry by entry, e within r; and if W is
     strictly lower triangular, |ẑ − z*| ≤ t with t = |e| + r + |W|t, by substitution.
     """
     (W, U, G), root = (block.maps[name] for name in "WUG"), over(np.sqrt(block.gam), 1)
@@ -105,11 +105,11 @@ def _equilibrium(block: Any, x: Array, z: Array) -> tuple[Array, Array]:
     s, own = activate(block.sigma, b)
     e, r = z - s, over(own + UNIT * (np.abs(a) + np.abs(b) + np.abs(z - s)), 5)
     if block.kind != "equilibrium":
-        pixels = np.repeat(root, W.pixels)
-        own = W.error(root, over(1.0 / root, 2)) * norm(over(pixels * np.abs(z), 2))
-        in_gam = norm(over(pixels * (np.abs(e) + r), 2)) + own + U.error(root) * norm(x)
-        far = block.slope * (1.0 + block.omega / block.mu) * in_gam
-        return y, over(far + G.error() * norm(z) + UNIT * norm(y), 9)
+        pixels, W_error = np.repeat(root, W.pixels), W.error(root, over(1.0 / root, 2))
+        z_gam, r, e_gam, We = (norm(over(pixels * np.abs(v), 2)) for v in (z, r, e, W(e)))
+        r = r + W_error * z_gam + U.error(root) * norm(x)  # in Γ, like all of these
+        far = block.slope * (e_gam + r + (We + W_error * e_gam + block.omega * r) / block.mu)
+        return y, over(far + G.error() * norm(z) + UNIT * norm(y), 12)
     W, U, G = (block.arrays[name] for name in "WUG")
     with np.errstate(all="ignore"):  # NaN and infinity lose the comparison
         size_z, size_x = gamma(len(W)) * np.abs(z), gamma(U.shape[1]) * np.abs(x)
