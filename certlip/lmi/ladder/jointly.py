@@ -65,7 +65,7 @@ class Run:
 
     def segments(self) -> list[Run]:
         """The parts of a deep chain, `SEGMENT` activations each, that end before an activation: what
-        they prove costs as much per layer at any depth. None of a chain that is not deep."""
+        doubles can prove of them does not depend on depth. None of a chain that is not deep."""
         at = [k for k, block in enumerate(self.blocks) if isinstance(block, Activation)]
         if not self.feed_forward or len(at) <= 1.5 * SEGMENT:
             return []
@@ -133,9 +133,9 @@ class Jointly(Rung):
         for run in runs(network):
             if run.alone:
                 continue  # the block's own bound, times a number
-            if network.blocks[run.start : run.stop] == run.blocks:
-                found += [self._bounded(network, part, best, budget) for part in run.segments()]
             found.append(self._bounded(network, run, best, budget))
+            if found[-1].lip is None and network.blocks[run.start : run.stop] == run.blocks:
+                found += [self._bounded(network, part, best, budget) for part in run.segments()]
         return found
 
     def _bounded(self, network: Network, run: Run, best: Best, budget: Budget) -> Stretch:
