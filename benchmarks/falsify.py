@@ -27,6 +27,7 @@ def run() -> list[list[str]]:
             data.x[chosen],
             radii.predicted[chosen],
             radii.radius_lower[chosen],
+            attacks=("pgd",),
             steps=100,
             restarts=10,
         )
