@@ -385,6 +385,34 @@ def test_every_attack_is_documented():
         assert f"\n| `{name}` |" in page.read_text("utf-8")
 
 
+def test_rows_whose_equilibrium_was_not_reached_are_asked_about():
+    """A solver that gives up must not make the judge look away."""
+    network = Network([lben_block(2)])
+    x, label = samples(network, 6)
+    target = Target(network)
+    honest = target.tight
+
+    class GivesUp:
+        def run(self, x, states=None):
+            y, solutions = honest.run(x, states)
+            residual = solutions[0].residual.clone()
+            residual[[1, 4]] = 1e-3
+            return y, {0: replace(solutions[0], residuals=residual, converged=False)}
+
+    target.tight = GivesUp()
+    assert target.logits(x).isnan().all(dim=1).tolist() == [False, True, False, False, True, False]
+    judge, asked = RealJudge(network, prove(network), target), []
+    enclose = judge.encloser
+
+    def counting(points):
+        asked.append(points)
+        return enclose(points)
+
+    judge.encloser = counting
+    assert (judge(x, label).other == -1).all()
+    np.testing.assert_array_equal(asked[0], x[[1, 4]])
+
+
 def test_unknown_names_are_refused():
     network = diagonal()
     for option, value in (("norm", "l1"), ("semantics", "float16"), ("attacks", ("pgd", "fgsm"))):

@@ -14,6 +14,8 @@ from certlip.solvers import Evaluator
 
 #: Relative tolerances of equilibria: in float32 for many cheap steps, in float64 for exact gradients.
 FAST, TIGHT = 1e-4, 1e-10
+#: Of an equilibrium that did not converge: a relative residual from which on its logits say nothing.
+FAR = 1e-8
 
 
 class Target:
@@ -40,12 +42,19 @@ class Target:
         return Evaluator(self.network, dtype=torch.float32, device=self.device)
 
     def logits(self, points: np.ndarray) -> Tensor:
-        """f(points) (n, classes), tightly; equilibria start from those of the last n points."""
+        """f(points) (n, classes), tightly, and NaN in rows whose equilibrium was not reached.
+
+        Equilibria start from those of the last n points.
+        """
         x = torch.from_numpy(points).to(self.device)
         states = {k: z for k, z in self._states.items() if len(z) == len(x)}
         with torch.no_grad():
             y, solutions = self.tight.run(x, states)
         self._states = {k: s.z for k, s in solutions.items()}
+        for solution in solutions.values():
+            if not solution.converged:
+                far = ~(solution.residual <= FAR * (1.0 + solution.z.norm(dim=1)))
+                y = torch.where(far[:, None], torch.nan, y)
         return y
 
     def _evaluator(self, dtype: torch.dtype, tol: float) -> Evaluator:
