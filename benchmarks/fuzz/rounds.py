@@ -20,7 +20,8 @@ from certlip.certify.attacks.rounding import bisect
 from certlip.certify.float32 import require_bounded
 from certlip.errors import CertlipError, InconclusiveError, UnsupportedError
 from certlip.linalg.rigorous.rounding import down, up
-from certlip.lmi import NetworkProof, prove
+from certlip.lmi import NetworkProof, prove, prove_pairs
+from certlip.lmi.search import Search
 from certlip.solvers import Evaluator
 
 FAMILIES = {**DENSE, **IMAGE, **TRAINED}
@@ -79,7 +80,9 @@ def case(family: str, number: int, seed: int) -> Case:
         require_bounded(network)
     except UnsupportedError:
         semantics = "real"
-    proof = prove(network)
+    # every other round multipliers are solved for, of blocks and of pairs of classes
+    search = Search("structured") if number % 2 else None
+    proof = prove_pairs(network, prove(network, search=search), search)
     x = _samples(chance, network)
     label = Evaluator(network)(torch.from_numpy(x)).argmax(dim=1).numpy()
     radii = Certifier(network, proof, semantics=semantics)(x, label)
