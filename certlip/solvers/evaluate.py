@@ -58,7 +58,19 @@ class Evaluator:
                 y = part(y)
         return y, solutions
 
-    def block(self, k: int, y: Tensor) -> tuple[Tensor, Solution | None]:
-        """Output of block k alone."""
+    def block(
+        self, k: int, y: Tensor, start: Tensor | None = None
+    ) -> tuple[Tensor, Solution | None]:
+        """Output of block k alone, from a state to start its solver from if there is one."""
         part = self._prepared[k]
-        return part.solve(y, None) if isinstance(part, Implicit) else (part(y), None)
+        return part.solve(y, start) if isinstance(part, Implicit) else (part(y), None)
+
+    @torch.no_grad()
+    def calibrate(self, x: Tensor) -> None:
+        """Lets the solvers learn from rows x, and from these alone: see `Implicit.calibrate`."""
+        for part in self._prepared:
+            if isinstance(part, Implicit):
+                part.calibrate(x)
+                x = part.solve(x, None)[0]
+            else:
+                x = part(x)

@@ -34,6 +34,7 @@ from certlip.linalg.structure import structure_on
 from certlip.solvers.base import EquilibriumSolver, Solution
 from certlip.solvers.chain import Chain, chain_of
 from certlip.solvers.choose import solver_for
+from certlip.solvers.gauss_seidel import GaussSeidel
 from certlip.solvers.implicit import equilibrium
 from certlip.solvers.padded_equilibrium import PaddedSolver, operators_of
 
@@ -90,6 +91,11 @@ class Implicit:
     def solver(self) -> EquilibriumSolver:
         """Not needed for a chain, except to tell its residual."""
         return self.make_solver()
+
+    def calibrate(self, x: Tensor) -> None:
+        """Lets the solver learn from inputs x what it may use for all others (`GaussSeidel`)."""
+        if self.chain is None and isinstance(self.solver, GaussSeidel):
+            self.solver.calibrate(self.U.apply(x) + self.b_z)
 
     def solve(self, x: Tensor, z0: Tensor | None) -> tuple[Tensor, Solution]:
         if self.chain is not None:

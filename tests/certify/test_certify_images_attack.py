@@ -34,7 +34,6 @@ from certlip.certify.enclosure.near import Near
 from certlip.errors import CertlipError
 from certlip.linalg.torus import Torus
 from certlip.lmi import prove
-from certlip.solvers import Solution
 
 U = Fraction(1, 2**53)
 seeds = st.integers(0, 2**32 - 1)
@@ -113,14 +112,13 @@ def test_enclosures_hold_for_numbers_of_any_size(seed, taps):
 
 
 class Guess:
-    """An evaluator whose solver returns whatever it likes."""
+    """A solver that returns whatever it likes."""
 
     def __init__(self, answer):
         self.answer = answer
 
-    def block(self, _k, y):
-        z = torch.from_numpy(self.answer(y.numpy()))
-        return z, Solution(z, z.norm(dim=-1), 1, False)
+    def block(self, _k, y, _start):
+        return self.answer(y)
 
 
 def slopes(sigma):
@@ -189,7 +187,7 @@ def test_any_guess_of_any_equilibrium_is_enclosed(seed, taps, noise):
         def answer(y):
             if noise is None:
                 return np.zeros((len(y), block.n * block.pixels))
-            z = solver.block(0, torch.from_numpy(y))[1].z.numpy()
+            z = solver.block(0, y)
             return z + noise * (1.0 + np.abs(z)) * rng.standard_normal(z.shape)
 
         encloser.guess = Guess(answer)
@@ -289,8 +287,8 @@ def test_an_unseen_error_of_a_residual_counts_with_the_largest_weight(channel):
     gap = np.linalg.norm(found.y - 2.0 * x * np.repeat(root, 2))
     assert gap <= found.delta[0]
     assert found.residual[0] >= np.linalg.norm(shift)
-    if channel == 1:
-        assert found.delta[0] <= 1.01 * gap
+    if channel == 1:  # the product with the residual does not see it either
+        assert found.delta[0] <= 3.01 * gap
 
 
 # --- residual blocks: errors inside -----------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Attacks on the radii of networks on images: exact distances, both logits of a margin, gradient steps."""
 
 from fractions import Fraction
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -71,7 +72,8 @@ def test_both_logits_of_a_margin_may_be_off(error, monkeypatch):
     # logits (1, 0) within an ℓ2 error e: the truth may be (1 − e/√2, e/√2)
     y, none = np.array([[1.0, 0.0]]), np.zeros(1)
     found = Enclosure(y, np.array([error]), {}, none, none[:, None])
-    monkeypatch.setattr(radii_module, "Encloser", lambda *_args, **_options: lambda _x: found)
+    encloser = Mock(return_value=found, refined=Mock(return_value=found))
+    monkeypatch.setattr(radii_module, "Encloser", Mock(return_value=encloser))
     net = Network([Resize(2, 2)])
     radii = certify(net, prove(net), y, np.array([0]))
     room = 1.0 - np.sqrt(2.0) * error

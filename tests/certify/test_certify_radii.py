@@ -11,6 +11,7 @@ from certify_nets import NETWORKS, affine, exact, exact_output, lben_block, norm
 from certlip.blocks import Network
 from certlip.certify import Status, certify, parse_eps, sample_rows
 from certlip.certify.enclosure import network as enclosure_module
+from certlip.certify.enclosure.guesses import Guesses
 from certlip.errors import InputError
 from certlip.lmi import prove
 from certlip.lmi.pairs import pair_bounds
@@ -85,8 +86,8 @@ def test_stopping_early_costs_radius_and_never_adds_any(monkeypatch, name, tol):
     proof = prove(network)
     x, label = samples(network, 60)
     full = certify(network, proof, x, label)
-    early_solver = functools.partial(Evaluator, tol=tol)
-    monkeypatch.setattr(enclosure_module, "Evaluator", early_solver)
+    early_guesses = functools.partial(Guesses, tol=tol)
+    monkeypatch.setattr(enclosure_module, "Guesses", early_guesses)
     early = certify(network, proof, x, full.label)
     assert (early.radius_lower <= full.radius_lower * (1 + 1e-9)).all()
     assert early.radius_lower.sum() < full.radius_lower.sum()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from certlip.certify.enclosure.base import Local
 from certlip.certify.enclosure.conv_equilibrium import ConvEquilibriumEncloser
 from certlip.certify.enclosure.equilibrium import EquilibriumEncloser
 from certlip.certify.enclosure.explicit import activation, affine, normalize, residual
+from certlip.certify.enclosure.guesses import Guesses, InTurn, examples, states
 from certlip.certify.enclosure.image import (
     conv_residual,
     convolution,
@@ -41,16 +42,28 @@ from certlip.certify.enclosure.image import (
 from certlip.certify.enclosure.padded_equilibrium import PaddedEquilibriumEncloser
 from certlip.errors import InconclusiveError
 from certlip.linalg.rigorous import require_ieee
+from certlip.linalg.rigorous.bounds import SQRT2
 from certlip.linalg.rigorous.rounding import norm_up, up
 from certlip.lmi import BlockProof, NetworkProof
 from certlip.lmi.slack import SLACK
-from certlip.solvers import Evaluator
 
 #: Rows that go through the network together. A matrix product may round differently for another
 #: number of rows, so batches always have this many (the last one is padded): a limit on the number of
 #: samples changes no result. Another order may change the last bits of a guess, and with it those of
 #: a radius: some libraries round the rows of a product differently by their position.
 ROWS = 256
+
+#: Rows that are refined together.
+STEP = 32
+
+#: The share of a margin that the error of a guess may cost before the guess is refined.
+LOSS = 1e-4
+
+#: States of an equilibrium, from which on rough guesses come first.
+LARGE = 1024
+
+#: Relative residuals that float32 and float64 reach, about.
+ROUGH, FINEST = 1e-6, 1e-11
 
 LOCAL: dict[type[Block], Callable[..., Local]] = {
     Normalize: normalize,
@@ -88,6 +101,49 @@ class Enclosure:
     residual: np.ndarray
     norms: np.ndarray
 
+    def loss(self, label: np.ndarray | None = None) -> np.ndarray:
+        """The share (n,) of the margin of a class, by default the largest, that errors cost.
+
+        Infinite or not a number where that class has no margin, or nothing is known.
+        """
+        row, label = np.arange(len(self.y)), self.y.argmax(axis=1) if label is None else label
+        others = self.y.copy()
+        others[row, label] = -np.inf
+        gap = np.maximum(self.y[row, label] - others.max(axis=1), 0.0)
+        return SQRT2.value * self.error / gap
+
+    def rows(self, rows: slice) -> Enclosure:
+        """The enclosures of some rows."""
+        states = {k: z[rows] for k, z in self.states.items()}
+        return Enclosure(
+            self.y[rows], self.error[rows], states, self.residual[rows], self.norms[rows]
+        )
+
+    def where(self, chosen: np.ndarray, other: Enclosure) -> Enclosure:
+        """These rows where `chosen` (n,), those of `other` elsewhere."""
+
+        def merged(mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+            return np.where(chosen.reshape(-1, *[1] * (mine.ndim - 1)), mine, theirs)
+
+        return _of_columns(merged, self, other)
+
+
+def joined(parts: list[Enclosure]) -> Enclosure:
+    """The enclosures of rows one after the other."""
+    return _of_columns(lambda *columns: np.concatenate(columns), *parts)
+
+
+def padded(x: np.ndarray, size: int) -> np.ndarray:
+    """x (n, d) and rows of zeros, (size, d)."""
+    return np.concatenate([x, np.zeros((size - len(x), x.shape[1]))]) if len(x) < size else x
+
+
+def _of_columns(f: Callable[..., np.ndarray], *parts: Enclosure) -> Enclosure:
+    names = ("y", "error", "residual", "norms")
+    columns = {name: f(*(getattr(part, name) for part in parts)) for name in names}
+    states = {k: f(*(part.states[k] for part in parts)) for k in parts[0].states}
+    return Enclosure(**columns, states=states)
+
 
 def _local(block: Block, own: BlockProof) -> Callable[..., Local]:
     if type(block) in PREPARED:
@@ -112,7 +168,7 @@ class Encloser:
         require_ieee()
         self.network = network
         self.device = device
-        self.guess = Evaluator(network, device=device, compact=False)
+        self.fine = Guesses(network, torch.float64, device)
         self.after = [proof.after(k).value for k in range(len(network.blocks))]
         self.lip = [own.lip.value for own in proof.blocks]
         self.local = []
@@ -124,31 +180,61 @@ class Encloser:
 
     def __call__(self, x: np.ndarray) -> Enclosure:
         """Enclosure of the logits of x (n, d), exact doubles in raw units, for any n ≤ ROWS."""
-        n = x.shape[0]
-        if n > ROWS:
-            raise ValueError(f"{n} rows: expected at most {ROWS}")
-        y = np.concatenate([x, np.zeros((ROWS - n, x.shape[1]))]) if n < ROWS else x
+        if len(x) > ROWS:
+            raise ValueError(f"{len(x)} rows: expected at most {ROWS}")
+        return self._enclosed(x, ROWS, self.guess, {})
+
+    @cached_property
+    def guess(self) -> Guesses | InTurn:
+        """As rough as a large network allows: what it costs is measured on made-up inputs."""
+        if max((states(block) for block in self.network.blocks), default=0) < LARGE:
+            return self.fine
+        rough = Guesses(self.network, torch.float32, self.device)
+        x = examples(self.network)
+        loss = float(np.median(self._enclosed(x, len(x), rough, {}).loss()))
+        if not loss > LOSS:
+            return rough
+        tol = max(FINEST, ROUGH * LOSS / loss)
+        return InTurn(rough, Guesses(self.network, torch.float64, self.device, tol))
+
+    def refined(self, x: np.ndarray, rough: Enclosure, wanted: np.ndarray) -> Enclosure:
+        """`rough` with the `wanted` rows (n,) bool enclosed anew, from states in float64.
+
+        Rows go through together in steps that start at multiples of `STEP`, wanted or not.
+        """
+        if self.guess is self.fine or not wanted.any():
+            return rough
+        parts = []
+        for start in range(0, len(x), STEP):
+            rows = slice(start, start + STEP)
+            part = rough.rows(rows)
+            if wanted[rows].any():
+                fine = self._enclosed(x[rows], STEP, self.fine, part.states)
+                part = fine.where(wanted[rows], part)
+            parts.append(part)
+        return joined(parts)
+
+    @np.errstate(over="ignore", invalid="ignore", divide="ignore")
+    def _enclosed(
+        self, x: np.ndarray, size: int, guesses: Guesses | InTurn, starts: dict[int, np.ndarray]
+    ) -> Enclosure:
+        """The enclosure of x (n, d), padded to `size` rows."""
+        n, y = len(x), padded(x, size)
         # an input that is no point is off by anything, though a block may leave it out
-        error, worst = np.where(np.isfinite(y).all(axis=1), 0.0, np.inf), np.zeros(ROWS)
-        states: dict[int, np.ndarray] = {}
+        error, worst = np.where(np.isfinite(y).all(axis=1), 0.0, np.inf), np.zeros(size)
+        found: dict[int, np.ndarray] = {}
         norms, here = [], error  # ‖y − true y‖ ≤ here
         for k, block in enumerate(self.network.blocks):
             norms.append(up(norm_up(y) + here))
-            local = self._local(k, block, y)
+            if states(block):
+                start = padded(starts[k], size) if k in starts else None
+                local = self.local[k](y, guesses.block(k, y, start))
+            else:
+                local = self.local[k](y)
             y = local.y
             here = up(up(self.lip[k] * here) + local.delta)
             error = up(error + up(self.after[k] * (SLACK * local.delta)))
             if local.z is not None and local.residual is not None:
-                states[k] = local.z[:n]
+                found[k] = local.z[:n]
                 worst = np.maximum(worst, local.residual)
-        return Enclosure(y[:n], error[:n], states, worst[:n], np.stack(norms, axis=1)[:n])
-
-    def _local(self, k: int, block: Block, x: np.ndarray) -> Local:
-        if not isinstance(block, Equilibrium | ConvEquilibrium | PaddedEquilibrium):
-            return self.local[k](x)
-        # a row that overflowed (NaN too) would only keep the solver busy: any guess will do there
-        sane = np.where((np.abs(x) < 1e100).all(axis=1, keepdims=True), x, 0.0)
-        with torch.no_grad():
-            _, solution = self.guess.block(k, torch.from_numpy(sane).to(self.device))
-        assert solution is not None
-        return self.local[k](x, solution.z.cpu().numpy())
+        return Enclosure(y[:n], error[:n], found, worst[:n], np.stack(norms, axis=1)[:n])

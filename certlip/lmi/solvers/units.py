@@ -27,7 +27,7 @@ class Units:
     @classmethod
     def of(cls, problem: Problem) -> Units:
         outputs = problem.G.transpose(0, 1).flatten(1, 2)  # (F, Bq, n), the rows of all output maps
-        blocks = (array.cpu().numpy() for array in (problem.W, problem.U, outputs))
+        blocks = (array.cpu().resolve_conj().numpy() for array in (problem.W, problem.U, outputs))
         with np.errstate(all="ignore"):  # NaN is taken as 1
             t = torch.from_numpy(balanced(*blocks)).to(problem.W.device)
         t = torch.exp2(t.log2().nan_to_num(0.0, 0.0, 0.0).round())

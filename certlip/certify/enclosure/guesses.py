@@ -1,0 +1,88 @@
+"""Guesses of equilibrium states: rough ones in float32, finer ones where they are worth it.
+
+Nothing here is trusted. A guess depends on its own row alone, so that the same sample gets the same
+certificate whatever is certified with it: what solvers learn from examples they learn from the same
+made-up inputs every time.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from certlip.blocks import (
+    Block,
+    ConvEquilibrium,
+    Equilibrium,
+    Network,
+    Normalize,
+    PaddedEquilibrium,
+)
+from certlip.solvers import Evaluator
+
+#: Made-up inputs for solvers to learn from.
+EXAMPLES = 32
+
+#: Numbers above this only keep a solver busy (NaN too): any guess will do for them.
+SANE = {torch.float32: 1e30, torch.float64: 1e100}
+
+
+def states(block: Block) -> int:
+    """How many numbers a state of the block has, 0 for one that is not solved but evaluated."""
+    if isinstance(block, Equilibrium | ConvEquilibrium | PaddedEquilibrium):
+        return block.sigma.width
+    return 0
+
+
+class Guesses:
+    """Solves the equilibria of a network in one precision, to its solvers' own tolerance or to `tol`."""
+
+    def __init__(
+        self, network: Network, dtype: torch.dtype, device: str, tol: float | None = None
+    ) -> None:
+        self.network, self.dtype, self.device, self.tol = network, dtype, device, tol
+
+    def block(self, k: int, x: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
+        """A state (batch, n) of equilibrium block k for its inputs x (batch, d), float64."""
+        sane = (np.abs(x) < SANE[self.dtype]).all(axis=1, keepdims=True)
+        _, solution = self._evaluator.block(
+            k,
+            self._moved(np.where(sane, x, 0.0)),
+            None if start is None else self._moved(np.where(np.isfinite(start), start, 0.0)),
+        )
+        assert solution is not None
+        return solution.z.cpu().double().numpy()
+
+    @cached_property
+    def _evaluator(self) -> Evaluator:
+        evaluator = Evaluator(
+            self.network, dtype=self.dtype, device=self.device, tol=self.tol, compact=False
+        )
+        evaluator.calibrate(self._moved(examples(self.network)))
+        return evaluator
+
+    @torch.no_grad()
+    def _moved(self, a: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(a)).to(device=self.device, dtype=self.dtype)
+
+
+class InTurn:
+    """Rough guesses, and from these on finer ones."""
+
+    def __init__(self, rough: Guesses, fine: Guesses) -> None:
+        self.rough, self.fine = rough, fine
+
+    def block(self, k: int, x: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
+        return self.fine.block(k, x, self.rough.block(k, x) if start is None else start)
+
+
+def examples(network: Network) -> np.ndarray:
+    """Made-up inputs: noise of the mean and deviation that the network expects, or between 0 and 1."""
+    rng, first = np.random.default_rng(0), network.blocks[0]
+    if isinstance(first, Normalize):
+        noise = rng.standard_normal((EXAMPLES, network.in_width))
+        return first.mean.numpy() + first.std.numpy() * noise
+    return rng.uniform(size=(EXAMPLES, network.in_width))
