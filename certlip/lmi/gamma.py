@@ -23,11 +23,11 @@ from certlip.lmi.problem import Problem
 from certlip.lmi.search import Search
 from certlip.lmi.solvers.units import Units
 
-ENOUGH = 1e7  # a growth that costs 10⁻⁴ of a radius or less: residuals are about 10⁻¹¹
+ENOUGH = 1e6  # a growth that costs 10⁻⁴ of a radius: residuals are about 10⁻¹⁰
 #: μ that are tried in turn. Those of compositions come near 1, but the growth is nearly the same for all
 #: that are well below the largest, and a small one is soon found.
 MARGINS = (0.1, 0.01, 0.001)
-LARGEST = 2e9  # frequencies × n³ that are solved for: about a minute of one core
+LARGEST = 4e9  # frequencies × n³ that are solved for: one to two minutes of one core
 
 
 def well_posed(

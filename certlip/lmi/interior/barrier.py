@@ -44,6 +44,11 @@ def log_det(lower_factor: Tensor) -> Tensor:
     return 2.0 * lower_factor.diagonal(dim1=-2, dim2=-1).real.log().sum(dim=-1)
 
 
+def trace_parts(A: Tensor) -> Tensor:
+    """Re Σ_f diag A_f (B, n) of matrices (B, F, n, n): what each unit has in the sum of their traces."""
+    return A.diagonal(dim1=-2, dim2=-1).real.sum(dim=1)
+
+
 def inverse_of(lower_factor: Tensor) -> Tensor:
     """(CCᴴ)⁻¹."""
     return torch.cholesky_inverse(lower_factor)

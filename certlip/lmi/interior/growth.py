@@ -14,7 +14,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from certlip.lmi.interior.barrier import Barrier, inside, inverse_of, log_det
+from certlip.lmi.interior.barrier import Barrier, inside, inverse_of, log_det, trace_parts
 from certlip.lmi.interior.follow import follow
 from certlip.lmi.interior.start import monotone_start
 from certlip.lmi.problem import Problem
@@ -59,9 +59,6 @@ class GrowthBarrier(Barrier):
         P, R = inverse_of(kept).unbind(dim=1)
         X = self.Q @ P
 
-        def diagonal(A: Tensor) -> Tensor:
-            return A.diagonal(dim1=-2, dim2=-1).real.sum(dim=1)
-
         m = x.shape[1]
         per = self.c / room[:, None]
         H = x.new_empty(x.shape[0], m, m)
@@ -70,7 +67,7 @@ class GrowthBarrier(Barrier):
         H[:, :-1, -1] = H[:, -1, :-1] = -per / room[:, None]
         H[:, -1, -1] = room**-2
         g = torch.empty_like(x)
-        g[:, :-1] = -2.0 * diagonal(X) - diagonal(R) + per
+        g[:, :-1] = -2.0 * trace_parts(X) - trace_parts(R) + per
         g[:, -1] = -1.0 / room
         return g, H
 

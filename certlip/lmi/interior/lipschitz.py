@@ -19,7 +19,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from certlip.lmi.interior.barrier import Barrier, inside, inverse_of, log_det
+from certlip.lmi.interior.barrier import Barrier, inside, inverse_of, log_det, trace_parts
 from certlip.lmi.problem import Problem
 
 #: Multipliers may grow to this times the largest of the start, so that an unbounded set has a centre.
@@ -84,21 +84,18 @@ class LipschitzBarrier(Barrier):
         F = self.Q0.shape[0]
         room = self.largest - lam
 
-        def diagonal(A: Tensor) -> Tensor:
-            return A.diagonal(dim1=-2, dim2=-1).real.sum(dim=1)
-
         m = x.shape[1]
         H = x.new_empty(x.shape[0], m, m)
         H[:, :-1, :-1] = 2.0 * (X * X.mT + (X @ Q.mH + self.K / per) * P.mT).real.sum(dim=1)
         H[:, :-1, :-1] += torch.diag_embed(lam**-2 + room**-2)
         # diag[(XΛ − I)B] without the product
-        mixed = ((X * left.mT) * B.mT).real.sum(dim=(1, 3)) - diagonal(B)
+        mixed = ((X * left.mT) * B.mT).real.sum(dim=(1, 3)) - trace_parts(B)
         H[:, :-1, -1] = H[:, -1, :-1] = 2.0 * mixed / rho[:, None] ** 2
         LB = left * B
-        trace, square = diagonal(LB).sum(dim=1), (LB * LB.mT).real.sum(dim=(1, 2, 3))
+        trace, square = trace_parts(LB).sum(dim=1), (LB * LB.mT).real.sum(dim=(1, 2, 3))
         H[:, -1, -1] = square / rho**4 + 2.0 * trace / rho**3 + F * self.r / rho**2
         g = torch.empty_like(x)
-        g[:, :-1] = -2.0 * diagonal(X) - 1.0 / lam + 1.0 / room
+        g[:, :-1] = -2.0 * trace_parts(X) - 1.0 / lam + 1.0 / room
         g[:, -1] = -trace / rho**2 - F * self.r / rho
         return g, H
 

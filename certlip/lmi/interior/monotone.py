@@ -13,7 +13,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from certlip.lmi.interior.barrier import Barrier, inside, inverse_of, log_det
+from certlip.lmi.interior.barrier import Barrier, inside, inverse_of, log_det, trace_parts
 
 
 @dataclass(frozen=True)
@@ -49,17 +49,14 @@ class MonotoneBarrier(Barrier):
         P = inverse_of(kept)
         X = self.Q0 @ P
 
-        def diagonal(A: Tensor) -> Tensor:
-            return A.diagonal(dim1=-2, dim2=-1).real.sum(dim=1)
-
         H = x.new_empty(x.shape[0], m, m)
         H[:, :-1, :-1] = 2.0 * (X * X.mT + (X @ self.Q0.mH) * P.mT).real.sum(dim=1)
         H[:, :-1, :-1] += torch.diag_embed(gam**-2 + (1.0 - gam) ** -2)
         H[:, :-1, -1] = H[:, -1, :-1] = 2.0 * (X * P.mT).real.sum(dim=(1, 3))
         H[:, -1, -1] = (P * P.mT).real.sum(dim=(1, 2, 3))
         g = torch.empty_like(x)
-        g[:, :-1] = -2.0 * diagonal(X) - 1.0 / gam + 1.0 / (1.0 - gam)
-        g[:, -1] = -diagonal(P).sum(dim=1)
+        g[:, :-1] = -2.0 * trace_parts(X) - 1.0 / gam + 1.0 / (1.0 - gam)
+        g[:, -1] = -trace_parts(P).sum(dim=1)
         return g, H
 
     def matrix(self, gam: Tensor, s: Tensor) -> Tensor:
