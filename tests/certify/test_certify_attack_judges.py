@@ -12,6 +12,8 @@ from certlip.certify import certify, falsify
 from certlip.certify.attacks import load_counterexamples, save_counterexamples
 from certlip.certify.attacks.judge import Float32Judge, RealJudge
 from certlip.certify.attacks.target import Target
+from certlip.certify.enclosure import Encloser
+from certlip.certify.enclosure import network as enclosure_of_networks
 from certlip.errors import InputError
 from certlip.lmi import prove
 
@@ -77,6 +79,19 @@ def test_the_real_judge_asks_where_another_class_is_near_and_believes_the_enclos
     wrong = replace(honest(points), y=np.array([[1.0, 0.0]] * 4))
     judge.encloser = lambda x: replace(wrong, y=wrong.y[: len(x)], error=wrong.error[: len(x)])
     assert (judge(points, np.zeros(4, dtype=int)).other == -1).all()
+
+
+def test_the_judge_encloses_as_finely_as_it_can(monkeypatch):
+    """However large the network is."""
+    monkeypatch.setattr(enclosure_of_networks, "LARGE", 1)
+    network = Network([lben_block(2)])
+    x, label = samples(network, 20)
+    proof, target = prove(network), Target(network)
+    judge = RealJudge(network, proof, target)
+    rough = Encloser(network, proof)(x).error
+    fine = judge.encloser(x).error
+    assert (fine < 1e-2 * rough).all()
+    assert (judge(x, (label + 1) % 3).other == label).all()
 
 
 def test_a_tie_within_the_error_is_nothing():

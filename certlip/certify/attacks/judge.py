@@ -58,6 +58,7 @@ class RealJudge(Judge):
 
     def __init__(self, network: Network, proof: NetworkProof, target: Target) -> None:
         self.encloser = Encloser(network, proof, device=target.device)
+        self.encloser.guess = self.encloser.fine  # asked rarely, and then about small margins
         self.target = target
 
     def __call__(self, points: np.ndarray, label: np.ndarray) -> Verdicts:
