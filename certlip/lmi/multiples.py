@@ -15,12 +15,13 @@ import numpy as np
 STEPS = 60  # of a bisection for f' = 0
 
 
+@np.errstate(all="ignore")  # what overflows, and equal rows, end as no number
 def row_multiples(
     W: np.ndarray, U: np.ndarray, rows: np.ndarray, lam: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """For rows (P, n), Λ of each (P, n) and the L (P,) that it may prove; None if no multiple can.
 
-    Where L is not positive and finite (a constant map), Λ is none either.
+    Where two rows are equal, neither is a number.
     """
     scaled = lam[:, None] * (np.eye(len(lam)) - W)
     try:

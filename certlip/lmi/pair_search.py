@@ -24,6 +24,8 @@ from certlip.lmi.rows import ARRAYS, prove_row, solve_rows
 from certlip.lmi.search import Search
 
 LARGEST = 1e9  # pairs × n³ that are solved for: about a minute of one core
+MOST = 2e11  # pairs × (n³ + FIXED) that are proven: a minute or two
+FIXED = 1e6  # what a pair of any size costs
 LARGEST_BATCH = 2.0**30  # bytes
 GAIN = 1e-3  # relative: less is not worth a proof
 
@@ -70,14 +72,17 @@ def prove_pairs(
     if head is None or network.classes < 2:
         return proof
     own = proof.blocks[head.k]
-    if not isinstance(own, EquilibriumProof) or own.lam is None:
+    count = network.classes * (network.classes - 1) // 2
+    before = product([earlier.lip for earlier in proof.blocks[: head.k]]).value
+    if not isinstance(own, EquilibriumProof) or own.lam is None or before == 0.0:
+        return proof
+    if count * (head.block.n**3 + FIXED) > MOST:
         return proof
     forms, pairs = head.forms(), np.array(list(combinations(range(network.classes), 2)))
     found = _guesses(head, forms, own.lam, pairs, search or Search())
     if found is None:
         return proof
     lam, lip = found
-    before = product([earlier.lip for earlier in proof.blocks[: head.k]]).value
     known = pair_bounds(network, proof.lip, proof.before_last())[pairs[:, 0], pairs[:, 1]]
     worth = (1.0 - GAIN) * known / before
     conditions = Conditions(forms)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from lmi_nets import block_of, mondeq_block, parts_with_margin
 
 from certlip.blocks import Affine, Network, Normalize
+from certlip.errors import InconclusiveError
 from certlip.interop import convert
 from certlip.linalg.rigorous.ball import Ball
 from certlip.lmi import Conditions, pair_search, prove, prove_pairs, rows
@@ -330,3 +331,45 @@ def test_the_matrix_that_is_proven_encloses_the_exact_one(monkeypatch):
     mid, rad = seen[0].mid, seen[0].radius()
     for i, k in itertools.product(range(40), repeat=2):
         assert abs(exact[i][k] - Fraction(float(mid[i, k]))) <= Fraction(float(rad[i, k]))
+
+
+@pytest.mark.parametrize("search", SEARCHES, ids=lambda s: s.method)
+def test_equal_rows_and_constant_maps_keep_their_bounds(search):
+    block = mondeq_block(4)
+    G = block.G.numpy()[[0, 1, 1]]
+    same = block_of(block.W, block.U, G, origin=block.origin)
+    pairs = pairs_of(Network([same]), search)
+    for a, j, lip in zip(pairs.a, pairs.j, pairs.lip, strict=True):
+        assert lip >= slope_of(block, G[a] - G[j]) * (1 - 1e-12)
+        assert lip > 0.0
+    nothing = Network([affine(np.zeros((4, 4))), block])
+    assert with_pairs(nothing, search).blocks[-1].pairs is None
+
+
+@pytest.mark.parametrize("search", SEARCHES, ids=lambda s: s.method)
+@pytest.mark.parametrize("size", [1e-150, 1e-40, 1e40, 1e150])
+def test_very_large_and_very_small_outputs(search, size):
+    """What cannot be proven is left as it is, and nothing breaks."""
+    block = mondeq_block(4)
+    network = Network([block_of(block.W, block.U, size * block.G.numpy(), origin=block.origin)])
+    try:
+        proof = prove(network, search=search)
+    except InconclusiveError:
+        return
+    pairs = prove_pairs(network, proof, search).blocks[-1].pairs
+    if pairs is not None:
+        G = block.G.numpy()
+        for a, j, lip in zip(pairs.a, pairs.j, pairs.lip, strict=True):
+            assert lip / size >= slope_of(block, G[a] - G[j]) * (1 - 1e-9)
+
+
+def test_a_thousand_classes_are_not_paired(monkeypatch):
+    network = Network([mondeq_block(0, q=1000)])
+    proof = prove(network)
+    assert prove_pairs(network, proof) is proof
+    monkeypatch.setattr(pair_search, "MOST", 3 * (6**3 + pair_search.FIXED) - 1)
+    small = Network([mondeq_block(3)])
+    proof = prove(small)
+    assert prove_pairs(small, proof) is proof
+    monkeypatch.setattr(pair_search, "MOST", 3 * (6**3 + pair_search.FIXED))
+    assert len(prove_pairs(small, proof).blocks[-1].pairs) > 0
