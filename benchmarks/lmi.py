@@ -18,6 +18,7 @@ import torch
 from certlip.blocks import Activation, Affine, ConvEquilibrium, Equilibrium, Network, Sigma
 from certlip.blocks.activations import ReLU
 from certlip.errors import CertlipError
+from certlip.lmi.chain import Chain, minimise_chain, prove_chain
 from certlip.lmi.ladder import Budget, climb
 from certlip.lmi.ladder.jointly import proven
 from certlip.lmi.problem import Problem
@@ -38,7 +39,7 @@ HEAD = [
     "peak, n² doubles",
 ]
 CLEAR, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
-LIMIT = 150.0  # seconds for the ladder of one network
+LIMIT, DEEP_LIMIT = 150.0, 600.0  # seconds for the ladder of one network, and for one chain
 
 
 def run() -> list[list[str]]:
@@ -49,7 +50,7 @@ def run() -> list[list[str]]:
     else:
         rows.append([f"no {MODELS}: models of others are left out", *[""] * (len(HEAD) - 1)])
     rows += _random()
-    rows += _perceptrons()
+    rows += perceptrons()
     rows += _convolutional()
     return rows
 
@@ -113,12 +114,25 @@ def _lipsdp() -> list[list[str]]:
     return rows
 
 
-def _perceptrons() -> list[list[str]]:
-    rows = []
-    for depth in (5, 10, 20, 50):
-        rows += _climbed(f"width 128, depth {depth}", perceptron(128, depth))
-        if depth == 5:  # more than this is out of reach of the cone solvers
-            rows.append(_by_scs(f"width 128, depth {depth}", perceptron(128, depth)))
+def perceptrons(depths: tuple[int, ...] = (5, 10, 20, 50), *, scs: bool = True) -> list[list[str]]:
+    """Width 128: seconds of the processor, per layer too, and their ratio to those of the first depth."""
+    rows, first = [], None
+    for depth in depths:
+        name, network = f"width 128, depth {depth}", perceptron(128, depth)
+        norms = climb(network, Budget(time.monotonic()), pairs=False).rungs[0]
+        rows.append(_row(name, 128 * depth, norms.rung, None, str(norms.lip), norms.seconds, None))
+        start = time.process_time()
+        chain = Chain.of(network.blocks)
+        found = minimise_chain(chain, tol=1e-5, max_seconds=DEEP_LIMIT)
+        lip = str(prove_chain(chain, found.lam, found.lip))
+        seconds = time.process_time() - start
+        first = first or seconds
+        method = (
+            f"chain ({found.status}), {found.iterations} steps, {seconds / depth:.2f} s per layer"
+        )
+        rows.append(_row(name, chain.n, method, found.lip, lip, seconds, first))
+        if scs and depth == 5:  # more than this is out of reach of the cone solvers
+            rows.append(_by_scs(name, network))
     return rows
 
 

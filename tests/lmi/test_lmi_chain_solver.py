@@ -171,6 +171,16 @@ def test_any_positive_semidefinite_matrix_gives_a_dual_bound(seed, widths, expon
     assert dual_bound(chain, off_centre(chain, P.blocks, seed, exponent)) <= best * (1 + 1e-9)
 
 
+def test_a_neuron_that_moves_against_its_input_counts_as_dead():
+    """No scaling of its state but 0 makes diag(AZ_01) ≥ diag(Z_11)."""
+    chain = ScaledChain.of(chain_of([np.array([[1.0], [1.0]]), np.array([[1.0, 1.0]])]))
+    own = [torch.eye(1).double(), torch.eye(2).double()]
+    Z = Pattern(own, [torch.tensor([[0.5], [-0.5]]).double()])
+    assert completed(Z) is not None
+    gains = [float(A[0, 0]) ** 2 for A in chain.A]
+    assert dual_bound(chain, Z) == pytest.approx(0.25 * gains[0] * gains[1])
+
+
 @settings(deadline=None, max_examples=30)
 @given(seeds, shapes)
 def test_a_full_step_makes_the_dual_feasible(seed, widths):
