@@ -40,7 +40,7 @@ def line(tmp_path):
     np.savez(tmp_path / "data.npz", x=x, y=y)
     return (
         *("certify", tmp_path / "model.pt", "--dataset", f"npz:{tmp_path / 'data.npz'}"),
-        *("--split", "all", "--eps", "0.05", "--falsify", 50, "--json"),
+        *("--split", "all", "--eps", "0.05", "--json"),
     )
 
 
@@ -52,7 +52,8 @@ def radii_in(folder):
 def test_pairs_lengthen_radii_and_no_attack_breaks_them(certlip, line, tmp_path, monkeypatch):
     found = {}
     for method in ("analytic", "structured"):
-        result = certlip(*line, "--method", method, "--report", tmp_path / method)
+        what = (*line, "--method", method, "--falsify", 50, "--report", tmp_path / method)
+        result = certlip(*what)
         assert result.code == 0, result.err
         jsonschema.validate(result.document, load_schema("certify-1"))
         assert result.document["pairs"] == {"lmi": 6, "rows": 0, "sqrt2": 0}
@@ -60,7 +61,9 @@ def test_pairs_lengthen_radii_and_no_attack_breaks_them(certlip, line, tmp_path,
         assert "6 by an LMI" in result.err
         found[method] = radii_in(tmp_path / method)
     monkeypatch.setattr("certlip.lmi.prove_pairs", lambda network, proof, search: proof)
-    result = certlip(*line, "--method", "structured", "--report", tmp_path / "plain")
+    result = certlip(
+        *line, "--falsify", 0, "--method", "structured", "--report", tmp_path / "plain"
+    )
     assert result.document["pairs"] == {"lmi": 0, "rows": 0, "sqrt2": 6}
     assert (found["structured"] > 1.1 * radii_in(tmp_path / "plain")).all()
     assert (found["structured"] > found["analytic"]).all()
@@ -69,6 +72,7 @@ def test_pairs_lengthen_radii_and_no_attack_breaks_them(certlip, line, tmp_path,
 @pytest.mark.parametrize("method", ["analytic", "structured"])
 def test_a_certificate_has_the_pairs_and_its_checker_proves_them(certlip, line, tmp_path, method):
     path = tmp_path / "c.certlip"
+    line = (*line, "--falsify", 0)
     what = (*line, "--method", method, "--certificate", path, "--report")
     result = certlip(*what, tmp_path / "with")
     assert result.code == 0, result.err
@@ -85,7 +89,7 @@ def test_pairs_behind_an_affine_block_are_left_out_of_a_certificate(certlip, lin
     (block,) = network_of().blocks
     flipped = Affine(torch.eye(4).double().flip(0), torch.zeros(4).double())
     save(Network([block, flipped, flipped]), tmp_path / "model.pt")
-    path = tmp_path / "c.certlip"
+    path, line = tmp_path / "c.certlip", (*line, "--falsify", 0)
     result = certlip(*line, "--method", "structured", "--certificate", path)
     assert result.code == 0, result.err
     assert result.document["pairs"]["lmi"] == 0
@@ -104,11 +108,11 @@ def test_bounds_that_are_too_small_are_broken(certlip, line, monkeypatch):
         return replace(proof, blocks=(*proof.blocks[:-1], replace(own, pairs=pairs)))
 
     monkeypatch.setattr(lmi, "prove_pairs", too_small)
-    assert certlip(*line, "--method", "structured").code == 5
+    assert certlip(*line, "--method", "structured", "--falsify", 50).code == 5
 
 
 def test_a_run_goes_on_with_the_same_pairs_only(certlip, line, tmp_path, monkeypatch):
-    what = (*line, "--method", "structured", "--report", tmp_path / "r")
+    what = (*line, "--falsify", 0, "--method", "structured", "--report", tmp_path / "r")
     assert certlip(*what).code == 0
     assert certlip(*what, "--resume").code == 0
     monkeypatch.setattr("certlip.lmi.prove_pairs", lambda network, proof, search: proof)
