@@ -3,15 +3,20 @@ certificate."""
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from certlip.errors import InputError
+from certlip.errors import InputError, UnsupportedError
 
 from .options import DataDir, Limit, OptionalDataset, Split, read_data, read_model
 from .session import Session, command
+
+if TYPE_CHECKING:
+    from certlip.checker import Verdict
 
 
 def verify(
@@ -22,6 +27,9 @@ def verify(
     data_dir: DataDir = None,
     split: Split = "test",
     limit: Limit = None,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Then once more in exact fractions (small models).")
+    ] = False,
 ) -> int:
     """Re-prove a certificate from its stored numbers, with NumPy alone."""
     from certlip.checker import CertificateError, check_certificate
@@ -36,6 +44,8 @@ def verify(
             verdict = check_certificate(certificate, model_sha256=model_hash, data_sha256=data_hash)
     except CertificateError as error:
         raise InputError(str(error)) from None
+    if exact and verdict.accepted:
+        verdict = _exactly(session, certificate, verdict)
     for name, detail in verdict.checks:
         session.say(f"{name}: {detail}")
     word = "accepted" if verdict.accepted else "REJECTED"
@@ -59,6 +69,24 @@ def verify(
         }
     )
     return code
+
+
+def _exactly(session: Session, certificate: Path, verdict: Verdict) -> Verdict:
+    """The verdict of both routes: an accepted one stays so if exact arithmetic proves it too."""
+    from certlip.checker.exact import Refused, prove_exactly
+    from certlip.checker.reading import Rejected
+
+    start = time.perf_counter()
+    try:
+        with session.console.status("re-proving in fractions"):
+            checks = prove_exactly(certificate)
+    except Refused as refusal:
+        raise UnsupportedError(f"{certificate}: --exact: {refusal}") from None
+    except Rejected as error:
+        return replace(verdict, accepted=False, reason=f"in fractions: {error}")
+    seconds = verdict.seconds + time.perf_counter() - start
+    named = tuple((f"exact {name}", detail) for name, detail in checks)
+    return replace(verdict, checks=(*verdict.checks, *named), seconds=seconds)
 
 
 def register(app: typer.Typer) -> None:

@@ -187,7 +187,7 @@ def test_residual_with_delta(tmp_path):
     accept(draft(rng, [(block, proof)]), tmp_path)
 
 
-@pytest.mark.parametrize(("folder", "limit"), [(".", 800), ("reading", 160)])
+@pytest.mark.parametrize(("folder", "limit"), [(".", 800), ("reading", 160), ("exact", 200)])
 def test_the_kernel_is_small_and_imports_numpy_only(folder, limit):
     """What proves, what reads a file, and the second route in exact arithmetic."""
     sources = list((Path(certlip.checker.__file__).parent / folder).glob("*.py"))

@@ -164,6 +164,13 @@ def test_spectra_contain_the_exact_ones(n):
                 assert low * abs(low) <= signed <= high * abs(high)
 
 
+def test_the_table_counts_as_an_error_of_the_kernel():
+    """Two products with numbers that are off by 2u: at least 5u of each |K[t] cos|."""
+    K = np.array([[[[0.0, 3.0]]]])
+    ((S, R),) = Linear(K, (1, 7)).spectra(9)
+    assert (R >= 4.9 * UNIT * np.abs(S)).all()
+
+
 def test_zero_padding_needs_the_larger_torus():
     """x[p] − x[p + 1] on three pixels: norm 2cos(π/7) = 1.802, but √3 on the torus of three."""
     K = np.array([[[[0.0, 1.0, -1.0]]]])
