@@ -22,6 +22,7 @@ from .options import (
     read_data,
     read_model,
 )
+from .ranks import together
 from .searching import one_search
 from .session import Session, command
 
@@ -122,4 +123,4 @@ def certify(
 
 
 def register(app: typer.Typer) -> None:
-    command(app, "certify")(certify)
+    command(app, "certify")(together(certify))

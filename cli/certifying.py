@@ -13,7 +13,9 @@ from certlip.errors import InputError, UnsoundError
 from . import run_folder
 from .falsifying import USUAL, attack_rows
 from .gates import Gate, judge
+from .ranks import Several, ranks
 from .session import Session
+from .sharing import follow, lead
 from .streaming import Stream, certify_rest, stream_to
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ def certify_run(
 
     With `report` the rows are in its folder as soon as a batch is certified, and `resume` goes on with
     the run there. What comes after the last row is done again: it depends on the rows alone.
+    Several processes share the rows; rank 0 does the rest, and all have the same document.
 
     Raises:
         RejectedError, InconclusiveError: no bound could be proven; then nothing is certified.
@@ -74,12 +77,16 @@ def certify_run(
         state_blocks,
     )
     from certlip.lmi import prove, prove_pairs
+    from certlip.report import ResultsFile
 
     if data.classes > network.classes:
         raise InputError(
             f"{data.name} has {data.classes} classes, the model {network.classes} logits"
         )
     check_samples(network, data.x, data.label)
+    crew = ranks()
+    if isinstance(crew, Several) and report is None:
+        raise InputError("several processes: expected --report DIR, where they leave their rows")
     if certificate is not None:
         require_covered(network)
     described = _described(data)
@@ -110,22 +117,32 @@ def certify_run(
         },
         session.device,
     )
-    if report is not None and resume:
-        run_folder.require_same(report, own)
+    run_folder.require_equal("rank 0", crew.from_first(own), own)
+    proof = None
     start = time.perf_counter()
-    with session.console.status("proving the Lipschitz bound"):
-        proof = prove(network, search=search)
-        # certificates have bounds of pairs for a last block of matrices only
-        if certificate is None or network.blocks[-1].kind == "equilibrium":
-            proof = prove_pairs(network, proof, search)
-    own["proof"] = run_folder.proof_entry(proof)
-    if report is not None and resume:
-        run_folder.require_same(report, own)
+    if crew.first:
+        if report is not None and resume:
+            run_folder.require_same(report, own)
+        with session.console.status("proving the Lipschitz bound"):
+            proof = prove(network, search=search)
+            # certificates have bounds of pairs for a last block of matrices only
+            if certificate is None or network.blocks[-1].kind == "equilibrium":
+                proof = prove_pairs(network, proof, search)
+        own["proof"] = run_folder.proof_entry(proof)
+        if report is not None and resume:
+            run_folder.require_same(report, own)
+    proof = crew.from_first(proof)
     proved = time.perf_counter()
     certifier = Certifier(network, proof, device=session.device, semantics=semantics)
     built = time.perf_counter() - proved
     blocks = [] if certificate is None else state_blocks(network)
+    if isinstance(crew, Several) and report is not None and not crew.first:
+        follow(session, crew, certifier, data, report, blocks)
+        document = crew.from_first(None)
+        return Run(document, ResultsFile(None), document["exit_code"])
     with stream_to(session, data, report, own, resume=resume, blocks=blocks) as stream:
+        if isinstance(crew, Several) and report is not None:
+            lead(session, crew, certifier, data, stream, report, blocks)
         certify_rest(session, certifier, data, stream)
         seconds = built + stream.seconds
         session.detail(f"proof {proved - start:.2f} s, certification {seconds:.2f} s")
@@ -162,6 +179,7 @@ def certify_run(
             _write_certificate(certificate, network, proof, data, eps, stream)
         if report is not None:
             _write_report(report, document, stream.rows, network, falsification, compare)
+        crew.from_first(document)
     return Run(document, stream.rows, code)
 
 

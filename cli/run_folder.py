@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "certlip/certify-run/1"
 MANIFEST, RESULTS, DONE = "run.json", "results.jsonl", "report.json"
+PARTS, STATES = "results.part*.jsonl", "states*.f64"
 PAGE, COUNTEREXAMPLES = "report.html", "counterexamples.npz"
 
 
@@ -97,13 +98,22 @@ def require_same(folder: Path, own: dict[str, Any]) -> None:
         stored = None
     if not isinstance(stored, dict):
         raise InputError(f"{path}: cannot be read; expected what a run of certify writes")
-    there, here = _flat({k: stored.get(k) for k in own}), _flat(json.loads(json.dumps(own)))
-    other = sorted(k for k in {*there, *here} if there.get(k) != here.get(k))
+    require_equal(str(path), {k: stored.get(k) for k in own}, own)
+
+
+def require_equal(where: str, there: dict[str, Any], own: dict[str, Any]) -> None:
+    """Refuses two manifests that differ.
+
+    Raises:
+        InputError: what differs, with both values.
+    """
+    old, new = (_flat(json.loads(json.dumps(document))) for document in (there, own))
+    other = sorted(k for k in {*old, *new} if old.get(k) != new.get(k))
     if other:
-        values = f"{other[0]} {_short(there.get(other[0]))} and not {_short(here.get(other[0]))}"
+        values = f"{other[0]} {_short(old.get(other[0]))} and not {_short(new.get(other[0]))}"
         more = f"; {', '.join(other[1:4])} differ as well" if len(other) > 1 else ""
         raise InputError(
-            f"{path}: the run there has {values}{more}; use the same options or another --report"
+            f"{where}: the run there has {values}{more}; use the same options or another --report"
         )
 
 
@@ -119,7 +129,7 @@ def begin(folder: Path, own: dict[str, Any]) -> None:
     try:  # the manifest first: without it the rest belongs to no run
         for name in (MANIFEST, DONE, PAGE, COUNTEREXAMPLES, RESULTS):
             (folder / name).unlink(missing_ok=True)
-        for path in folder.glob("states*.f64"):
+        for path in (*folder.glob(STATES), *folder.glob(PARTS)):
             path.unlink()
     except OSError as error:
         raise InputError(f"--report {folder}: cannot be written ({error.strerror})") from None

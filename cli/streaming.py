@@ -9,21 +9,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .parts import Parts
+from .ranks import ranks
 from .run_folder import DONE, MANIFEST, RESULTS, begin
 from .session import Session
 
 if TYPE_CHECKING:
-    from certlip.certify import Certifier, StatesFiles
+    from certlip.certify import Certifier, Radii, StatesFiles
     from certlip.data import Dataset
     from certlip.report import ResultsFile
 
 
 @dataclass
 class Stream:
-    """The rows of all samples so far, the states of some blocks, and how long `timed` of them took."""
+    """The rows of all samples so far, the states of some blocks, and how long `timed` of them took.
+
+    `parts` has batches that several processes left, for the rows that come next.
+    """
 
     rows: ResultsFile
     states: StatesFiles
+    parts: Parts
     seconds: float = 0.0
     timed: int = 0
 
@@ -56,44 +62,73 @@ def stream_to(
     begun = folder is not None and resume and (folder / MANIFEST).exists()
     if folder is not None and not begun:
         begin(folder, own)
-    rows = ResultsFile(None if folder is None else folder / RESULTS)
+    rows, stream = ResultsFile(None if folder is None else folder / RESULTS), None
     try:
         states = StatesFiles(blocks, folder)
-        stream = Stream(rows, states)
+        stream = Stream(rows, states, Parts(data, folder, blocks))
         if folder is not None and begun:
             _keep_batches(stream, data, folder)
-            session.say(f"{len(rows)} of {len(data)} samples are certified already")
+            done = len(data) - sum(map(len, missing(stream, data)))
+            session.say(f"{done} of {len(data)} samples are certified already")
         yield stream
         states.remove()
     except BaseException as error:
         rows.close()
+        if stream is not None:
+            stream.parts.close()
         if folder is not None and isinstance(error, KeyboardInterrupt):
-            done = f"{len(rows)} of {len(data)} samples are certified in {folder}"
+            more = "" if ranks().world == 1 else " and those in parts"
+            done = f"{len(rows)}{more} of {len(data)} samples are certified in {folder}"
             session.say(f"{done}; --resume goes on from there")
         raise
+
+
+def missing(stream: Stream, data: Dataset) -> list[range]:
+    """The batches that are neither in the rows nor in a part."""
+    rest = batches(data, len(stream.rows))
+    return [batch for batch in rest if batch.start not in stream.parts]
+
+
+def batches(data: Dataset, first: int = 0) -> Iterator[range]:
+    """The samples of every batch, from the one that begins with `first` on."""
+    from certlip.certify.enclosure.network import ROWS
+
+    n = len(data)
+    return (range(start, min(start + ROWS, n)) for start in range(first, n, ROWS))
 
 
 def certify_rest(session: Session, certifier: Certifier, data: Dataset, stream: Stream) -> None:
     """Appends the rows that are missing; each batch is on disk before the next one starts.
 
+    A batch that lies in a part is taken from there.
+
     Raises:
         InputError: a file cannot be written; what was appended before still counts.
     """
     from certlip.certify import sample_rows
-    from certlip.certify.enclosure.network import ROWS
 
     first = len(stream.rows)
     with session.progress() as bar:
         task = bar.add_task("certifying", total=len(data), completed=first, note="")
-        for start in range(first, len(data), ROWS):
-            batch = slice(start, min(start + ROWS, len(data)))
-            began = time.perf_counter()
-            radii = certifier(data.x[batch], data.label[batch], keep_states=stream.states.wanted)
-            stream.seconds += time.perf_counter() - began
-            stream.states.append(radii.states)  # first, so that no row is without its states
-            stream.rows.append(sample_rows(radii, start))
-            stream.timed += len(radii)
+        for batch in batches(data, first):
+            if batch.start in stream.parts:
+                rows, states = stream.parts.batch(batch.start)
+            else:
+                began = time.perf_counter()
+                radii = certify_batch(certifier, data, batch, keep_states=stream.states.wanted)
+                stream.seconds += time.perf_counter() - began
+                stream.timed += len(radii)
+                rows, states = sample_rows(radii, batch.start), radii.states
+            stream.states.append(states)  # first, so that no row is without its states
+            stream.rows.append(rows)
             bar.update(task, completed=batch.stop)
+    stream.parts.remove()
+
+
+def certify_batch(certifier: Certifier, data: Dataset, batch: range, *, keep_states: bool) -> Radii:
+    """The radii of one batch."""
+    rows = slice(batch.start, batch.stop)
+    return certifier(data.x[rows], data.label[rows], keep_states=keep_states)
 
 
 def _keep_batches(stream: Stream, data: Dataset, folder: Path) -> None:

@@ -33,14 +33,16 @@ class StatesFiles:
     Args:
         blocks: Their numbers.
         folder: Where `states<k>.f64` lie; without one, nameless temporary files.
+        part: What follows `states<k>` in the names.
 
     Raises:
         InputError: a file cannot be opened or, later, written.
     """
 
-    def __init__(self, blocks: Sequence[int], folder: Path | None) -> None:
+    def __init__(self, blocks: Sequence[int], folder: Path | None, part: str = "") -> None:
         self._where = "states" if folder is None else str(folder / "states")
-        self._paths = {} if folder is None else {k: folder / f"states{k}.f64" for k in blocks}
+        names = {k: f"states{k}{part}.f64" for k in blocks}
+        self._paths = {} if folder is None else {k: folder / names[k] for k in blocks}
         with self._writing():
             self._files: dict[int, IO[bytes]] = {k: _open(self._paths.get(k)) for k in blocks}
 
@@ -72,6 +74,16 @@ class StatesFiles:
     def read(self) -> dict[int, np.ndarray]:
         """The states (n samples, n states) by block number."""
         return {k: self._array(file) for k, file in self._files.items()}
+
+    def rows(self, start: int, end: int) -> dict[int, np.ndarray]:
+        """The states of the samples start … end − 1, counted in the order of `append`."""
+        states = {}
+        for k, file in self._files.items():
+            width = self._width(file)
+            file.seek(_WORD * (1 + start * width))
+            z = np.frombuffer(file.read(_WORD * (end - start) * width), dtype="<f8")
+            states[k] = z.reshape(-1, width)
+        return states
 
     def close(self) -> None:
         """Lets go of the files, which stay."""

@@ -50,15 +50,38 @@ class ResultsFile(Sequence[Sample]):
             valid: Whether a row is the one that belongs at an index.
         """
         self._rows = self._end = 0
-        for i, (offset, line) in enumerate(self._lines(self._file.seek(0, os.SEEK_END))):
-            if i >= most or not _is_line(line, i, valid):
+        for first, _, end in self.batches(batch, most, valid):
+            if first != self._rows:
                 break
-            if (i + 1) % batch == 0 or i + 1 == most:
-                self._rows, self._end = i + 1, offset + len(line) + 1
+            self._rows, self._end = min(first + batch, most), end
         try:
             self._file.truncate(self._end)
         except OSError as error:
             raise self._unwritable(error) from None
+
+    def batches(
+        self, batch: int, most: int, valid: Callable[[int, Mapping[str, Any]], bool]
+    ) -> Iterator[tuple[int, int, int]]:
+        """First row, offset and end of every whole batch, in whatever order they lie there.
+
+        Arguments as of `keep`; the first line that is not valid ends it.
+        """
+        first = start = count = 0
+        for offset, line in self._lines(self._file.seek(0, os.SEEK_END)):
+            if count == 0:
+                first, start = _index(line), offset
+                if first % batch or not 0 <= first < most:
+                    return
+            if not _is_line(line, first + count, valid):
+                return
+            count += 1
+            if count == batch or first + count == most:
+                yield first, start, offset + len(line) + 1
+                count = 0
+
+    def rows_between(self, start: int, end: int) -> list[Sample]:
+        """The rows of a batch that `batches` found."""
+        return [json.loads(line) for _, line in self._lines(end, start)]
 
     def append(self, rows: Iterable[Sample]) -> None:
         """Adds a batch, and returns when it is on disk.
@@ -100,9 +123,9 @@ class ResultsFile(Sequence[Sample]):
             raise IndexError(f"row {index}: there are {len(self)}")
         return next(itertools.islice(self, index % len(self), None))
 
-    def _lines(self, end: int) -> Iterator[tuple[int, bytes]]:
-        """Offset and text of every whole line before `end`."""
-        offset, rest = 0, b""
+    def _lines(self, end: int, start: int = 0) -> Iterator[tuple[int, bytes]]:
+        """Offset and text of every whole line from `start` to `end`."""
+        offset, rest = start, b""
         while offset + len(rest) < end:
             self._file.seek(offset + len(rest))
             chunk = self._file.read(min(CHUNK, end - offset - len(rest)))
@@ -148,6 +171,15 @@ def _open(path: Path | None) -> IO[bytes]:
 
 def _line(row: Sample) -> bytes:
     return (dumps(row) + "\n").encode("utf-8")
+
+
+def _index(line: bytes) -> int:
+    """The index that a line states, −1 if none."""
+    try:
+        index = json.loads(line)["index"]
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return -1
+    return index if isinstance(index, int) else -1
 
 
 def _is_line(line: bytes, index: int, valid: Callable[[int, Mapping[str, Any]], bool]) -> bool:

@@ -1,0 +1,5 @@
+"""`python -m certlip_cli`, for launchers that start modules."""
+
+from .main import main
+
+main()
