@@ -93,3 +93,16 @@ def test_a_planted_bug_is_found_kept_and_found_again(fuzz, tmp_path, monkeypatch
     found = load_counterexamples(kept / "counterexamples.npz", network)
     assert len(found) == done[-1]["broken"]
     assert all(c.holds(network, prove(network)) for c in found)
+
+
+def test_an_error_says_which_round_it_was(fuzz, tmp_path, monkeypatch):
+    rounds = importlib.import_module("benchmarks.fuzz.rounds")
+
+    def broken(*_, **__):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(rounds, "prove", broken)
+    with pytest.raises(ZeroDivisionError) as caught:
+        fuzz("--families", "sll", "--round", 7, "--out", tmp_path)
+    assert "--families sll --round 7 --seed 2" in caught.value.__notes__[0]
+    assert rows(tmp_path)[1] == []

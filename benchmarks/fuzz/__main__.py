@@ -33,16 +33,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in names:
             if log.has(name, number):
                 continue
-            done, case, broken = play(name, number, **settings)
+            again = (
+                f"again: python -m benchmarks.fuzz --families {name} --round {number} --seed "
+                f"{options.seed} --steps {options.steps} --restarts {options.restarts} --out ANOTHER"
+            )
+            try:
+                done, case, broken = play(name, number, **settings)
+            except Exception as error:  # a bug too, of another kind
+                error.add_note(again)
+                raise
             log.add(done)
             if broken and case is not None:
                 where = log.keep(done, case, broken)
-                print(
-                    f"UNSOUND: {len(broken)} of {done.pairs} pairs of {name}, round {number}: {where}\n"
-                    f"again: python -m benchmarks.fuzz --families {name} --round {number} "
-                    f"--seed {options.seed} --steps {options.steps} --restarts {options.restarts} "
-                    "--out ANOTHER"
-                )
+                print(f"UNSOUND: {len(broken)} of {done.pairs} pairs of {name}: {where}\n{again}")
                 return UnsoundError.exit_code
         print(
             f"{number + 1} rounds of every family: {log.pairs:,} pairs", file=sys.stderr, flush=True
