@@ -10,13 +10,14 @@ just after each radius. n counts every sample, certified or not. The comparison 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from certlip.errors import InputError
 from certlip.report.base import Sample
+from certlip.report.ordered import ordered
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class StepCurve:
         n: Number of samples, certified or not.
     """
 
-    radii: tuple[float, ...]
+    radii: Sequence[float]
     n: int
 
     def count(self, eps: Fraction | float) -> int:
@@ -45,7 +46,11 @@ class StepCurve:
         C is constant on each (ε_{i−1}, ε_i] (drawstyle `steps-pre`). With more than `limit`
         different radii, the corners are `limit` even steps: C is exact at each of them.
         """
-        corners = sorted({r for r in self.radii if 0.0 < r < end})
+        corners: list[float] = []
+        i, stop = bisect_right(self.radii, 0.0), bisect_left(self.radii, end)
+        while i < stop and len(corners) <= limit:
+            corners.append(self.radii[i])
+            i = bisect_right(self.radii, self.radii[i])
         if len(corners) > limit:
             corners = [end * i / limit for i in range(1, limit)]
         eps = [0.0, *corners, end]
@@ -59,7 +64,7 @@ def step_curve(samples: Sequence[Sample]) -> StepCurve:
         InputError: a row without status or with a radius that is not a number.
     """
     radii = (radius(row) for row in samples)
-    return StepCurve(tuple(sorted(r for r in radii if r is not None)), len(samples))
+    return StepCurve(ordered(r for r in radii if r is not None), len(samples))
 
 
 def radius(row: Sample) -> float | None:

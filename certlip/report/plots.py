@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import io
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, ParamSpec
@@ -93,16 +94,17 @@ def accuracy_plot(series: Sequence[Series], size: str) -> str:
 
 @_default_style
 def radius_plot(curve: StepCurve, size: str) -> str:
-    """Return the histogram of the certified radii: samples per interval."""
+    """Return the histogram of the certified radii, one or more: samples per interval."""
+    import numpy as np
     from matplotlib.ticker import MaxNLocator
 
     figure, axes = _axes(size)
-    end = 1.0001 * max(curve.radii, default=0.0) or 1.0
-    bins = 30 if size == "wide" else 18
+    end = 1.0001 * curve.radii[-1] or 1.0
+    edges = np.linspace(0.0, end, 31 if size == "wide" else 19)
     axes.hist(
-        curve.radii,
-        bins=bins,
-        range=(0.0, end),
+        edges[:-1],
+        bins=edges.tolist(),
+        weights=np.diff([bisect_left(curve.radii, edge) for edge in edges]),
         color=SERIES[0],
         rwidth=0.86,
         zorder=3,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from certlip.errors import InputError
 from certlip.report.base import Document, Run, Sample, check_document, field
 from certlip.report.curve import StepCurve, radius, step_curve
 from certlip.report.json_format import strict
 from certlip.report.numbers import NONE, finite, lower, parse_eps, percent, upper
+from certlip.report.ordered import median, ordered_pairs
 
 STATUSES = ("certified", "misclassified", "falsified", "unknown", "unsupported", "error")
 NORMS = {"l2": "ℓ₂", "linf": "ℓ∞"}
@@ -72,7 +74,7 @@ def build(document: Document, samples: Sequence[Sample], compare: Sequence[Run])
         "classes": _classes(samples, [eps for eps, _ in run.accuracies]),
         "comparison": [_comparison_row(other, run) for other in (run, *others)],
         "certified": len(run.curve.radii),
-        "median": lower(statistics.median(run.curve.radii)) if run.curve.radii else NONE,
+        "median": lower(median(run.curve.radii)) if run.curve.radii else NONE,
         "warnings": _warnings(run, n, len(samples)),
     }
 
@@ -110,19 +112,34 @@ def _statuses(counts: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _classes(samples: Sequence[Sample], eps: Sequence[str]) -> list[dict[str, Any]]:
     """Return the per-class table. A sample that is not certified counts as radius 0."""
-    groups: dict[int, list[Sample]] = {}
-    for row in samples:
-        groups.setdefault(field(row, "label"), []).append(row)
-    table = []
-    for label, rows in sorted(groups.items()):
-        curve = step_curve(rows)
-        right = sum(field(row, "predicted") == label for row in rows)
+    n: Counter[int] = Counter()
+    right: Counter[int] = Counter()
+    certified: Counter[int] = Counter()
+
+    def pairs() -> Iterator[tuple[int, float]]:
+        """Class and radius, counted on the way."""
+        for row in samples:
+            label, own = field(row, "label"), radius(row)
+            if not isinstance(label, int):
+                raise InputError(
+                    f"sample {row.get('index', '?')}: label is {label!r}; expected 0, 1, …"
+                )
+            n[label] += 1
+            right[label] += field(row, "predicted") == label
+            certified[label] += own is not None
+            yield label, own or 0.0
+
+    radii, table, end = ordered_pairs(pairs()), [], 0
+    for label in sorted(n):
+        start, end = end, end + n[label]
+        # whoever is not certified comes first: no radius is below 0
+        curve = StepCurve(radii[end - certified[label] : end], n[label])
         table.append(
             {
                 "label": label,
-                "n": len(rows),
-                "accuracy": percent(right / len(rows), 1),
-                "median": lower(statistics.median(radius(row) or 0.0 for row in rows)),
+                "n": n[label],
+                "accuracy": percent(right[label] / n[label], 1),
+                "median": lower(median(radii[start:end])),
                 "certified": [percent(curve.at(parse_eps(text)), 1) for text in eps],
             }
         )
