@@ -43,7 +43,8 @@ class DenseSweep(Sweep):
     def forward(self, state: State) -> None:
         z, c = state["z"], state["c"]
         for B, sigma, R, rows in self.parts:
-            z[:, B] = sigma.forward(z[:, R] @ rows + c[:, B])
+            v = z[:, R] @ rows + c[:, B]
+            z[:, B] = state["J"][:, B] * v + state["g"][:, B] if "J" in state else sigma.forward(v)
 
     def read(self, state: State) -> Tensor:
         return state["z"]

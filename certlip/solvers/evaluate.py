@@ -65,6 +65,12 @@ class Evaluator:
         part = self._prepared[k]
         return part.solve(y, start) if isinstance(part, Implicit) else (part(y), None)
 
+    def implicit(self, k: int) -> Implicit:
+        """Equilibrium block k."""
+        part = self._prepared[k]
+        assert isinstance(part, Implicit)
+        return part
+
     @torch.no_grad()
     def calibrate(self, x: Tensor) -> None:
         """Lets the solvers learn from rows x, and from these alone: see `Implicit.calibrate`."""

@@ -38,6 +38,7 @@ SKIP = 0.1  # a residual is not measured before this share of its bound ‖E‖�
 LARGE = 1024  # states, from which on single precision comes first
 ROUGH = 0.9, 3e-6  # its tolerance: a share of that of the solver, and what it reaches for sure
 UNKNOWN = 1e30  # in place of a residual that is probably small enough and was not measured
+TANGENT, TANGENTS = 1e-3, 6  # how far a tangent is solved, and in how many sweeps at most
 SMALL_REST = 0.05  # a norm of E below which plain sweeps contract fast enough
 
 
@@ -238,6 +239,16 @@ class GaussSeidel(IterativeSolver):
                 break
         assert solution is not None
         return Solution(solution.z, solution.residual, iterations, solution.converged)
+
+    def tangent(self, J: Tensor, g: Tensor) -> Tensor:
+        """δ = J W δ + g per row, roughly: to a thousandth, or what a few sweeps give."""
+        state = self.sweep.begin_tangent(J, g)
+        allowed = TANGENT * g.norm(dim=-1)
+        for _ in range(TANGENTS):
+            state = self.advance(state)
+            if "estimate" in state and bool((state["estimate"] <= allowed).all()):
+                break
+        return self.sweep.point(state)
 
     def adjoint(self, J: Tensor, g: Tensor) -> Tensor:
         sweep = self.backward_sweep

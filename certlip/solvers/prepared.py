@@ -104,6 +104,12 @@ class Implicit:
         z, solution = equilibrium(self.W, c, self.solver, z0, strict=self.strict)
         return self.G.apply(z) + self.b_y, solution
 
+    def tangent(self, J: Tensor, e: Tensor) -> Tensor | None:
+        """By how much a state with residual e and slopes J is off, to first order, if the solver tells."""
+        if self.chain is not None or not isinstance(self.solver, GaussSeidel):
+            return None
+        return self.solver.tangent(J, e)
+
     def _run(self, chain: Chain, x: Tensor) -> tuple[Tensor, Solution]:
         y, states = chain(x)
 

@@ -79,6 +79,15 @@ class Sweep(ABC):
             return None
         return C if bool(C.isfinite().all()) else None
 
+    def begin_tangent(self, J: Tensor, g: Tensor) -> State:
+        """The state of passes δ_B ← J_B(W_B δ) + g_B for slopes J and g (rows, n), at δ = 0."""
+        own = torch.zeros_like(g)
+        if self.linear is not None:  # their J is 1: what drives them goes through J of the others
+            units = len(self.linear.linear) + self.units
+            of_units, own_units = g.unflatten(1, (units, -1)), own.unflatten(1, (units, -1))
+            own_units[:, self.linear.linear] = of_units[:, self.linear.linear]
+        return {**self.begin(None, own), "J": self.arranged(J), "g": self.arranged(g)}
+
     def norm(self, x: Tensor) -> Tensor:
         """‖x‖ per row in the layout of `read`."""
         return self.dot(x, x).sqrt()

@@ -80,7 +80,10 @@ class TorusSweep(Sweep):
             v = c[:, :, B]
             if rows is not None:
                 v = self._inverse(self.product(rows, spectrum[:, :, R])).add_(v)
-            part = _each(sigma.forward, v)
+            if "J" in state:
+                part = (v * state["J"][:, :, B]).add_(state["g"][:, :, B])
+            else:
+                part = _each(sigma.forward, v)
             z[:, :, B], spectrum[:, :, B] = part, self._transform(part)
 
     def read(self, state: State) -> Tensor:

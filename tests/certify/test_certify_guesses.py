@@ -9,8 +9,11 @@ from certlip.blocks import Affine, Network, Normalize
 from certlip.certify import certify
 from certlip.certify.enclosure import Encloser
 from certlip.certify.enclosure import network as enclosure_network
-from certlip.certify.enclosure.guesses import EXAMPLES, Guesses, InTurn, examples
+from certlip.certify.enclosure.guesses import EXAMPLES, Guesses, InTurn, Polished, examples
 from certlip.lmi import prove
+from certlip.models import SLLClassifier
+from certlip.reparam import reparametrize
+from certlip.solvers import Evaluator
 
 
 @pytest.fixture
@@ -82,6 +85,55 @@ def test_a_network_whose_rough_guesses_cost_too_much_gets_finer_ones(large, monk
     rough = Encloser(net, proof)
     rough.guess = Guesses(net, torch.float32, "cpu")
     assert np.median(encloser(x).error) < 0.01 * np.median(rough(x).error)
+
+
+def nearly_triangular(seed=0):
+    """An LBEN twin after a little noise: sweeps solve it, and tell tangents."""
+    torch.manual_seed(seed)
+    model = SLLClassifier(12, 4, depth=3, width=12, hidden=10)
+    parts = reparametrize(model.freeze())
+    (lben,) = parts.lbens
+    with torch.no_grad():
+        for parameter in lben.parameters():
+            parameter.add_(3e-3 * torch.randn_like(parameter))
+    return parts.freeze()
+
+
+def test_a_step_of_newton_squares_the_residual():
+    net = nearly_triangular()
+    encloser = Encloser(net, prove(net))
+    x = np.random.default_rng(0).uniform(size=(20, 12))
+    rough = Guesses(net, torch.float32, "cpu", 1e-3)
+    residuals = []
+    for guess in (rough, Polished(rough)):
+        encloser.guess = guess
+        found = encloser(x)
+        assert (np.linalg.norm(found.y - exact_logits(net, x), axis=1) <= found.error + 1e-9).all()
+        residuals.append(found.residual)
+    assert np.median(residuals[0]) > 1e-5
+    assert np.median(residuals[1]) <= 0.01 * np.median(residuals[0])
+
+
+def exact_logits(net, x):
+    """To about 1e-11, by solvers of their own."""
+    with torch.no_grad():
+        return Evaluator(net)(torch.from_numpy(x)).numpy()
+
+
+def test_a_wild_step_of_newton_costs_radius_and_no_soundness(large):
+    net, proof, x, _ = large
+    rng = np.random.default_rng(0)
+    encloser = Encloser(net, proof)
+    good = encloser(x)
+
+    class Wild(Polished):
+        def polish(self, k):
+            return lambda e, J: e + rng.standard_normal(e.shape)
+
+    encloser.guess = Wild(Guesses(net, torch.float32, "cpu"))
+    bad = encloser(x)
+    assert (np.linalg.norm(bad.y - good.y, axis=1) <= bad.error + good.error).all()
+    assert (bad.error > 1e3 * good.error).all()
 
 
 def test_solvers_learn_from_inputs_of_the_scale_that_a_network_expects():

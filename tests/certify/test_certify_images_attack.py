@@ -120,6 +120,9 @@ class Guess:
     def block(self, _k, y, _start):
         return self.answer(y)
 
+    def polish(self, _k):
+        return None
+
 
 def slopes(sigma):
     own = {"relu": 0.0, "identity": 1.0}

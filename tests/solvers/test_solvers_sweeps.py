@@ -136,3 +136,27 @@ def test_no_row_is_accepted_by_an_estimate(skip, monkeypatch):
         exact = (solution.z - s.forward(W.apply(solution.z) + c)).norm(dim=1)
         assert solution.converged
         assert (exact <= 1.0001e-6 * (1 + solution.z.norm(dim=1))).all()
+
+
+@pytest.mark.parametrize("torus", [None, Torus(4, 6), Torus(5, 3)], ids=str)
+@pytest.mark.parametrize("kinds", [(IDENTITY, RELU), (RELU, IDENTITY, TANH), (RELU, TANH)])
+@pytest.mark.parametrize("size", [1.0, 2.5])
+def test_a_tangent_solves_the_linear_system(torus, kinds, size, monkeypatch):
+    """(I − JW)δ = g for slopes J per coordinate, those of linear units 1."""
+    monkeypatch.setattr(gauss_seidel, "TANGENT", 1e-9)
+    monkeypatch.setattr(gauss_seidel, "TANGENTS", 80)
+    counts = [12 // len(kinds)] * len(kinds)
+    pixels = 1 if torus is None else torus.pixels
+    sigma = Sigma(tuple((kind, n * pixels) for kind, n in zip(kinds, counts, strict=True)))
+    W = Dense(nearly(12, above=0.05)) if torus is None else None
+    if torus is not None:
+        taps = random(1, 1, 3, 3, seed=2) / 3.0
+        W = Circulant.of(nearly(12, above=0.05)[..., None, None] * taps, torus)
+    solver = GaussSeidel(W, sigma, compact=False)
+    c, g = random(5, W.out_width, seed=3), size * random(5, W.out_width, seed=4)
+    solver.calibrate(c)
+    J = torch.rand(5, W.out_width, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    linear = torch.cat([torch.full((n,), kind.name == "identity") for kind, n in sigma.segments])
+    J[:, linear] = 1.0
+    d = solver.tangent(J, g)
+    assert (d - J * W.apply(d) - g).norm() <= 1e-6 * g.norm()

@@ -236,6 +236,26 @@ def test_corrected_sweeps_converge_where_plain_ones_do_not(name, on_torus, monke
         assert (v - J * (g + W.adjoint(v))).norm(dim=1).max() < 1e-8
 
 
+@pytest.mark.parametrize("on_torus", [True, False])
+def test_a_calibrated_solver_treats_every_row_alike(on_torus):
+    """What it learned are the slopes of examples: other rows change no bit of a result."""
+    torus = Torus(9, 9)
+    W = Circulant.of(perturbed(torus, 2.0), torus) if on_torus else Dense(rank_one())
+    rng = np.random.default_rng(8)
+    examples, c, others = (torch.from_numpy(rng.normal(size=(6, W.out_width))) for _ in range(3))
+    solver = GaussSeidel(W, Sigma.of(activation("relu"), W.out_width), compact=False)
+    solver.calibrate(examples)
+    correction = solver._correction
+    assert correction is not None
+    whole = solver.solve(c)
+    other = solver.solve(torch.cat([c[:3], 100.0 * others[3:]]))
+    assert torch.equal(whole.z[:3], other.z[:3])
+    assert solver._correction is correction
+    assert float(solver.residual(whole.z, c).max()) <= 1e-8
+    plain = GaussSeidel(W, Sigma.of(activation("relu"), W.out_width), compact=False)
+    assert whole.iterations < plain.solve(c).iterations
+
+
 def rank_one(n=100):
     """A triangular matrix of four blocks plus a large matrix of rank one, (3) with Γ = I."""
     rng = np.random.default_rng(10)

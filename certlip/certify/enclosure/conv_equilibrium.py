@@ -7,11 +7,14 @@ makes W large at a few frequencies, where a residual is as small as elsewhere.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from certlip.blocks import ConvEquilibrium
 from certlip.certify.enclosure.base import Local
 from certlip.certify.enclosure.convolution import convolution_map
+from certlip.certify.enclosure.guesses import Polish, residual_and_slopes
 from certlip.certify.enclosure.image import in_steps
 from certlip.certify.enclosure.near import Near
 from certlip.linalg.rigorous.rounding import TINY, norm_up, up
@@ -34,14 +37,22 @@ class ConvEquilibriumEncloser:
         self.root_gam = np.repeat(up(np.sqrt(gam)), block.pixels)
         self.mu, self.gam_root_G = mu.value, gam_root_G.value
 
-    def __call__(self, x: np.ndarray, z: np.ndarray) -> Local:
-        """y = G∗z + b_y for the guess z (batch, n·H·W), with its distance to the true output."""
-        numbers = max(self.W.numbers, self.U.numbers, self.G.numbers)
-        return in_steps(self._rows, numbers, x, z)
+    def __call__(self, x: np.ndarray, z: np.ndarray, polish: Polish | None = None) -> Local:
+        """y = G∗z + b_y for the guess z (batch, n·H·W), with its distance to the true output.
 
-    def _rows(self, x: np.ndarray, z: np.ndarray) -> Local:
+        `polish` may move the guess once its residual is known.
+        """
+        numbers = max(self.W.numbers, self.U.numbers, self.G.numbers)
+        return in_steps(partial(self._rows, polish), numbers, x, z)
+
+    def _rows(self, polish: Polish | None, x: np.ndarray, z: np.ndarray) -> Local:
+        v = self.W(Near.exact(z)) + self.U(Near.exact(x)) + self.b_z
+        if polish is not None:
+            d = polish(*residual_and_slopes(self.sigma, z, v.v))
+            moved = z - d
+            # W∗z is known: what is added to it is W∗(z′ − z), exactly that
+            v, z = v + self.W(Near.exact(moved) - Near.exact(z)), moved
         guess = Near.exact(z)
-        v = self.W(guess) + self.U(Near.exact(x)) + self.b_z
         e = guess - v.activated(self.sigma)
         distance = up(self._in_gam(e) + up(self._in_gam(self.W(e)) / self.mu))
         y = self.G(guess) + self.b_y

@@ -16,6 +16,7 @@ import torch
 from certlip.blocks import Equilibrium
 from certlip.certify.enclosure.apriori import LARGEST, size_of
 from certlip.certify.enclosure.base import Local
+from certlip.certify.enclosure.guesses import Polish, residual_and_slopes
 from certlip.linalg.rigorous.rounding import TINY, U, gamma, norm_up, up
 from certlip.linalg.triangular import strict_lower_blocks
 from certlip.lmi import EquilibriumProof
@@ -46,9 +47,15 @@ class EquilibriumEncloser:
         self.abs_G = np.abs(self.G)
         self.blocks = strict_lower_blocks(self.W)
 
-    def __call__(self, x: np.ndarray, z: np.ndarray) -> Local:
-        """y = Gz + b_y for the guess z (batch, n), with its distance to the true output."""
-        v = z @ self.W.T + x @ self.U.T + self.b_z
+    def __call__(self, x: np.ndarray, z: np.ndarray, polish: Polish | None = None) -> Local:
+        """y = Gz + b_y for the guess z (batch, n), with its distance to the true output.
+
+        `polish` may move the guess once its residual is known.
+        """
+        driving = x @ self.U.T
+        if polish is not None:
+            z = z - polish(*residual_and_slopes(self.sigma, z, z @ self.W.T + driving + self.b_z))
+        v = z @ self.W.T + driving + self.b_z
         e = z - self.sigma.forward(torch.from_numpy(v)).numpy()
         z_norm = norm_up(z)
         r = self._rounding(z_norm, norm_up(x), e)

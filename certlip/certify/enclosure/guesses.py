@@ -7,6 +7,7 @@ made-up inputs every time.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -20,8 +21,12 @@ from certlip.blocks import (
     Network,
     Normalize,
     PaddedEquilibrium,
+    Sigma,
 )
 from certlip.solvers import Evaluator
+
+#: From the residuals e and slopes J of states (batch, n) to their distance from the equilibrium.
+Polish = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 #: Made-up inputs for solvers to learn from.
 EXAMPLES = 32
@@ -50,23 +55,54 @@ class Guesses:
         sane = (np.abs(x) < SANE[self.dtype]).all(axis=1, keepdims=True)
         _, solution = self._evaluator.block(
             k,
-            self._moved(np.where(sane, x, 0.0)),
-            None if start is None else self._moved(np.where(np.isfinite(start), start, 0.0)),
+            self.moved(np.where(sane, x, 0.0)),
+            None if start is None else self.moved(np.where(np.isfinite(start), start, 0.0)),
         )
         assert solution is not None
         return solution.z.cpu().double().numpy()
+
+    def polish(self, k: int) -> Polish | None:
+        """How far states of block k with residuals e and slopes J of σ are off, if that is to be used."""
+        del k
+        return None
+
+    @torch.no_grad()
+    def tangent(self, k: int, e: np.ndarray, J: np.ndarray) -> np.ndarray | None:
+        """d ≈ (I − JW)⁻¹e per row of equilibrium block k; None if its solver does not tell."""
+        d = self._evaluator.implicit(k).tangent(self.moved(J), self.moved(e))
+        return None if d is None else d.cpu().double().nan_to_num(0.0, 0.0, 0.0).numpy()
 
     @cached_property
     def _evaluator(self) -> Evaluator:
         evaluator = Evaluator(
             self.network, dtype=self.dtype, device=self.device, tol=self.tol, compact=False
         )
-        evaluator.calibrate(self._moved(examples(self.network)))
+        evaluator.calibrate(self.moved(examples(self.network)))
         return evaluator
 
     @torch.no_grad()
-    def _moved(self, a: np.ndarray) -> Tensor:
+    def moved(self, a: np.ndarray) -> Tensor:
+        """An array as it is solved for."""
         return torch.from_numpy(np.ascontiguousarray(a)).to(device=self.device, dtype=self.dtype)
+
+
+class Polished:
+    """Guesses as rough as a step of Newton allows, which whoever knows their residuals asks for."""
+
+    def __init__(self, rough: Guesses) -> None:
+        self.rough = rough
+
+    def block(self, k: int, x: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
+        return self.rough.block(k, x, start)
+
+    def polish(self, k: int) -> Polish | None:
+        """The step is solved in float32 as well: it is small, and so are its errors."""
+
+        def distance(e: np.ndarray, J: np.ndarray) -> np.ndarray:
+            d = self.rough.tangent(k, e, J)
+            return np.zeros_like(e) if d is None else d
+
+        return distance
 
 
 class InTurn:
@@ -78,6 +114,10 @@ class InTurn:
     def block(self, k: int, x: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
         return self.fine.block(k, x, self.rough.block(k, x) if start is None else start)
 
+    def polish(self, k: int) -> Polish | None:
+        del k
+        return None
+
 
 def examples(network: Network) -> np.ndarray:
     """Made-up inputs: noise of the mean and deviation that the network expects, or between 0 and 1."""
@@ -86,3 +126,11 @@ def examples(network: Network) -> np.ndarray:
         noise = rng.standard_normal((EXAMPLES, network.in_width))
         return first.mean.numpy() + first.std.numpy() * noise
     return rng.uniform(size=(EXAMPLES, network.in_width))
+
+
+def residual_and_slopes(
+    sigma: Sigma, z: np.ndarray, v: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """z − σ(v) and σ′(v), as they come out in float64."""
+    argument = torch.from_numpy(v)
+    return z - sigma.forward(argument).numpy(), sigma.derivative(argument).numpy()

@@ -30,7 +30,7 @@ from certlip.certify.enclosure.base import Local
 from certlip.certify.enclosure.conv_equilibrium import ConvEquilibriumEncloser
 from certlip.certify.enclosure.equilibrium import EquilibriumEncloser
 from certlip.certify.enclosure.explicit import activation, affine, normalize, residual
-from certlip.certify.enclosure.guesses import Guesses, InTurn, examples, states
+from certlip.certify.enclosure.guesses import Guesses, InTurn, Polished, examples, states
 from certlip.certify.enclosure.image import (
     conv_residual,
     convolution,
@@ -56,14 +56,15 @@ ROWS = 256
 #: Rows that are refined together.
 STEP = 32
 
-#: The share of a margin that the error of a guess may cost before the guess is refined.
-LOSS = 1e-4
+#: The share of a margin that errors of guesses may cost as a rule, and that of a sample before its
+#: guess is refined.
+LOSS, LARGEST_LOSS = 1e-4, 1e-2
 
 #: States of an equilibrium, from which on rough guesses come first.
 LARGE = 1024
 
-#: Relative residuals that float32 and float64 reach, about.
-ROUGH, FINEST = 1e-6, 1e-11
+#: Relative residuals: enough for a step of Newton, about what float32 reaches, and what float64 does.
+COARSE, ROUGH, FINEST = 3e-5, 1e-6, 1e-11
 
 LOCAL: dict[type[Block], Callable[..., Local]] = {
     Normalize: normalize,
@@ -185,15 +186,17 @@ class Encloser:
         return self._enclosed(x, ROWS, self.guess, {})
 
     @cached_property
-    def guess(self) -> Guesses | InTurn:
+    def guess(self) -> Guesses | Polished | InTurn:
         """As rough as a large network allows: what it costs is measured on made-up inputs."""
         if max((states(block) for block in self.network.blocks), default=0) < LARGE:
             return self.fine
         rough = Guesses(self.network, torch.float32, self.device)
-        x = examples(self.network)
-        loss = float(np.median(self._enclosed(x, len(x), rough, {}).loss()))
-        if not loss > LOSS:
-            return rough
+        x, loss = examples(self.network), np.inf
+        coarse = Guesses(self.network, torch.float32, self.device, COARSE)
+        for guess in (rough, Polished(coarse)):
+            loss = float(np.median(self._enclosed(x, len(x), guess, {}).loss()))
+            if not loss > LOSS:
+                return guess
         tol = max(FINEST, ROUGH * LOSS / loss)
         return InTurn(rough, Guesses(self.network, torch.float64, self.device, tol))
 
@@ -216,7 +219,11 @@ class Encloser:
 
     @np.errstate(over="ignore", invalid="ignore", divide="ignore")
     def _enclosed(
-        self, x: np.ndarray, size: int, guesses: Guesses | InTurn, starts: dict[int, np.ndarray]
+        self,
+        x: np.ndarray,
+        size: int,
+        guesses: Guesses | Polished | InTurn,
+        starts: dict[int, np.ndarray],
     ) -> Enclosure:
         """The enclosure of x (n, d), padded to `size` rows."""
         n, y = len(x), padded(x, size)
@@ -228,7 +235,7 @@ class Encloser:
             norms.append(up(norm_up(y) + here))
             if states(block):
                 start = padded(starts[k], size) if k in starts else None
-                local = self.local[k](y, guesses.block(k, y, start))
+                local = self.local[k](y, guesses.block(k, y, start), guesses.polish(k))
             else:
                 local = self.local[k](y)
             y = local.y

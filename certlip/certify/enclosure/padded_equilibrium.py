@@ -12,6 +12,7 @@ import numpy as np
 from certlip.blocks import PaddedEquilibrium
 from certlip.certify.enclosure.base import Local
 from certlip.certify.enclosure.convolution import convolution_map
+from certlip.certify.enclosure.guesses import Polish
 from certlip.certify.enclosure.image import in_steps
 from certlip.certify.enclosure.near import Near
 from certlip.linalg.rigorous import spectral_norm
@@ -41,8 +42,9 @@ class PaddedEquilibriumEncloser:
         self.growth = float(up(gam_root_G.value * up(1.0 + up(gam_W.value / mu.value))))
 
     @np.errstate(over="ignore", invalid="ignore")
-    def __call__(self, x: np.ndarray, z: np.ndarray) -> Local:
+    def __call__(self, x: np.ndarray, z: np.ndarray, polish: Polish | None = None) -> Local:
         """y = Gz + b_y for the guess z (batch, n·H·W), with its distance to the true output."""
+        del polish  # no solver of these tells how
         numbers = max(self.A.numbers, self.UT.numbers, self.B.numbers, self.U.numbers)
         return in_steps(self._rows, numbers, x, z)
 
