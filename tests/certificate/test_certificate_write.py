@@ -391,3 +391,41 @@ def test_a_kind_that_the_format_does_not_cover_is_refused_before_anything_is_wri
 def test_every_kind_that_the_checker_knows_is_covered():
     require_covered(NETWORKS["explicit"](0))
     require_covered(Network([normalize(), mondeq(0)]))
+
+
+def test_the_second_route_of_the_command_line(certlip, tmp_path):
+    """In exact fractions: small networks of matrices with piecewise linear functions, and no others."""
+    path = tmp_path / "a.certlip"
+    network, proof, claims = honest(NETWORKS["mondeq"], 0)
+    write_certificate(path, network, proof.blocks, str(proof.lip), claims)
+    result = certlip("verify", path, "--exact", "--json")
+    assert result.code == 0, result.err
+    assert sum(name.startswith("exact ") for name, _ in result.document["checks"]) == 3
+    lie = replace(claims, radius_lower=1.01 * claims.radius_lower)
+    write_certificate(path, network, proof.blocks, str(proof.lip), recount(lie))
+    assert certlip("verify", path, "--exact").code == 1
+    for make in (tanh, IMAGES["circular"]):
+        network = make(0)
+        proof = prove(network)
+        none = recount(replace(claims, status=0 * claims.status + UNKNOWN, states={}))
+        x = np.zeros((40, network.in_width), np.uint8)
+        states = {
+            k: np.zeros((40, b.sigma.width))
+            for k, b in enumerate(network.blocks)
+            if hasattr(b, "W") and hasattr(b, "U")
+        }
+        digest = hashlib.sha256((x / 255).tobytes() + (0 * claims.label).tobytes()).hexdigest()
+        none = replace(
+            none,
+            x=x,
+            label=0 * claims.label,
+            predicted=0 * claims.label,
+            states=states,
+            sha256=digest,
+            radius_lower=0 * claims.radius_lower,
+        )
+        write_certificate(path, network, proof.blocks, str(proof.lip), recount(none))
+        assert certlip("verify", path).code == 0
+        refused = certlip("verify", path, "--exact")
+        assert refused.code == 3, refused.err
+        assert "--exact" in refused.err
