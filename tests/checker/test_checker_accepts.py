@@ -155,6 +155,23 @@ def test_radii_need_little_slack(tmp_path):
     accept(claim(d), tmp_path)
 
 
+@pytest.mark.parametrize("base", [small, deep])
+def test_files_of_version_1_are_read(base, tmp_path):
+    d = base()
+    d["document"] = {"schema": "certlip/certificate/1"}
+    accept(d, tmp_path)
+
+
+def test_states_of_float32(tmp_path):
+    """They are guesses as good as others: the radii have to allow for their residuals."""
+    d = deep()
+    d["samples"]["z"]["1"] = d["samples"]["z"]["1"].astype("<f4")
+    d["samples"]["radius_lower"] = np.maximum(d["samples"]["radius_lower"] - 1e-4, 0.0)
+    keep = (d["samples"]["radius_lower"] > 0) | (d["samples"]["status"] != 0)
+    d["samples"]["status"] = np.where(keep, d["samples"]["status"], 2)
+    accept(claim(d), tmp_path)
+
+
 def test_a_truncation_is_one_lipschitz(tmp_path):
     rng = np.random.default_rng(0)
     block, proof = affine(rng, 3, 5)
