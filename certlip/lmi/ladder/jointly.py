@@ -21,7 +21,6 @@ from certlip.blocks import (
 from certlip.blocks.dense_form import dense_form
 from certlip.errors import CertlipError, InconclusiveError, UnsupportedError
 from certlip.linalg.rigorous import UpperBound
-from certlip.linalg.rigorous.ball import Ball
 from certlip.lmi.analytic import Multipliers
 from certlip.lmi.candidate import Candidate
 from certlip.lmi.chain import Chain, minimise_chain, prove_chain
@@ -200,8 +199,3 @@ def proven(forms: Forms, found: Candidate) -> UpperBound:
         raise InconclusiveError(f"no multipliers found: {found.message or found.status}")
     guess = Multipliers(lam, lam, found.lip, found.solver, "structured", found.solver)
     return smallest_lipschitz(Everywhere([forms]), guess, None)
-
-
-def combined(forms: Forms, rows: np.ndarray) -> Forms:
-    """The same states with combinations rows (k, q) of the outputs."""
-    return Forms(forms.W, forms.U, Ball(rows) @ forms.G, forms.n)
