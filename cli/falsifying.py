@@ -71,7 +71,7 @@ def attack_rows(
         found = falsify(
             network,
             proof,
-            data.x[index],
+            data.rows(index),
             np.array([row["predicted"] for row in chosen], dtype=int),
             np.array([float(row["radius_lower"]) for row in chosen]),
             semantics=semantics,

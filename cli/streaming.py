@@ -128,7 +128,7 @@ def certify_rest(session: Session, certifier: Certifier, data: Dataset, stream: 
 def certify_batch(certifier: Certifier, data: Dataset, batch: range, *, keep_states: bool) -> Radii:
     """The radii of one batch."""
     rows = slice(batch.start, batch.stop)
-    return certifier(data.x[rows], data.label[rows], keep_states=keep_states)
+    return certifier(data.rows(rows), data.label[rows], keep_states=keep_states)
 
 
 def _keep_batches(stream: Stream, data: Dataset, folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 Header: magic 0x0000_08_dd with dd = number of dimensions (08 = unsigned bytes), then one 32-bit
 size per dimension. The caller says which sizes it expects, so a file can neither surprise nor
-exhaust memory: at most the declared bytes and one more are asked for.
+exhaust memory: at most the declared bytes and one more are asked for. A file without gzip is mapped.
 """
 
 from __future__ import annotations
@@ -58,12 +58,16 @@ def _parse(stream: io.BufferedIOBase, path: Path, shape: tuple[int, ...]) -> np.
     if tuple(declared) != shape:
         raise InputError(f"{path}: declares {_times(declared)} entries; expected {_times(shape)}")
     count = int(np.prod(shape, dtype=np.int64))
-    body = stream.read(count + 1)
-    if len(body) < count:
-        raise InputError(f"{path}: truncated, {len(body):,} bytes of data; expected {count:,}")
-    if len(body) > count:
+    packed = path.suffix == ".gz"
+    body = stream.read(count + 1) if packed else b""
+    found = len(body) if packed else path.stat().st_size - size
+    if found < count:
+        raise InputError(f"{path}: truncated, {found:,} bytes of data; expected {count:,}")
+    if found > count:
         raise InputError(f"{path}: trailing bytes; expected {count:,} bytes of data and no more")
-    return np.frombuffer(body, dtype=np.uint8).reshape(shape)
+    if packed:
+        return np.frombuffer(body, dtype=np.uint8).reshape(shape)
+    return np.memmap(path, np.uint8, "r", size, shape)
 
 
 def _times(sizes: list[int] | tuple[int, ...]) -> str:

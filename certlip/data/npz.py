@@ -55,8 +55,9 @@ class Npz(DatasetReader):
             return Dataset.from_raw(
                 name, split, x, label, classes=classes, shape=shape, divisor=255
             )
-        pixels = _pixels(path, x_name, x)
-        return Dataset(name, split, pixels, label, classes, shape)
+        x = x.reshape(len(x), -1)
+        _check_pixels(path, x_name, x)
+        return Dataset(name, split, x, label, classes, shape)
 
 
 def _members(archive: NpzArchive, split: str, splits: tuple[str, ...]) -> tuple[str, str]:
@@ -92,13 +93,12 @@ def _labels(path: Path, name: str, values: np.ndarray) -> np.ndarray:
     return values.astype(np.int64)
 
 
-def _pixels(path: Path, name: str, values: np.ndarray) -> np.ndarray:
-    """Return float pixels as float64 (n, d), refusing other types and values outside [0, 1]."""
+def _check_pixels(path: Path, name: str, values: np.ndarray) -> None:
+    """Refuse numbers (n, d) of other types than float32 and float64, or outside [0, 1]."""
     if values.dtype.kind != "f" or values.dtype.itemsize not in (4, 8):
         raise InputError(f"{path}: {name} is {values.dtype}; expected uint8, float32 or float64")
-    flat = np.ascontiguousarray(values.reshape(len(values), -1), dtype=np.float64)
-    for start in range(0, len(flat), CHUNK):
-        rows = flat[start : start + CHUNK]
+    for start in range(0, len(values), CHUNK):
+        rows = values[start : start + CHUNK]
         wrong = ~((rows >= 0.0) & (rows <= 1.0))  # also true for NaN
         if wrong.any():
             i, j = np.argwhere(wrong)[0]
@@ -106,4 +106,3 @@ def _pixels(path: Path, name: str, values: np.ndarray) -> np.ndarray:
                 f"{path}: {name}[{start + i}], entry {j}, is {rows[i, j]}; "
                 "raw input units are pixels in [0, 1]"
             )
-    return flat

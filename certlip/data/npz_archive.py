@@ -1,8 +1,14 @@
-"""Reading a .npz file that may be hostile: sizes are checked before anything is expanded."""
+"""Reading a .npz file that may be hostile: sizes are checked before anything is expanded.
+
+A member that is not compressed (`np.savez` writes such) is mapped from the file, whatever its size;
+the file must stay as it is while the array is used.
+"""
 
 from __future__ import annotations
 
 import lzma
+import math
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -14,7 +20,9 @@ import numpy as np
 from certlip.errors import InputError
 
 MAX_BYTES = 8 * 2**30
-"""Limit of what a file declares in all, and of one array as float64."""
+"""Limit of what compressed members declare in all, and of one array of them as float64."""
+CHUNK = 2**20
+"""Bytes of a mapped member that are read at a time for its checksum."""
 DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
@@ -95,7 +103,8 @@ class NpzArchive:
         count = 1
         for size in shape:  # Python integers: no overflow
             count *= size
-        if count * 8 > MAX_BYTES:
+        stored = info.compress_type == zipfile.ZIP_STORED
+        if count * 8 > MAX_BYTES and not stored:
             raise InputError(
                 f"{self.path}: {name} has {count:,} entries; expected at most {MAX_BYTES // 8:,}"
             )
@@ -105,16 +114,40 @@ class NpzArchive:
                 f"{self.path}: {name} has {left:,} bytes of data; expected "
                 f"{count * dtype.itemsize:,} for {dtype} of shape {shape}"
             )
+        if stored and left:
+            return self._mapped(name, info, dtype, shape, fortran)
         data = stream.read()  # to the end, where zipfile compares the checksum
         if len(data) != left:
             raise InputError(f"{self.path}: {name} is truncated; expected {left:,} bytes of data")
         return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
 
+    def _mapped(
+        self,
+        name: str,
+        info: zipfile.ZipInfo,
+        dtype: np.dtype,
+        shape: tuple[int, ...],
+        fortran: bool,
+    ) -> np.ndarray:
+        """The array of a member that is not compressed, mapped, after a look at its checksum."""
+        with self.path.open("rb") as file:
+            file.seek(info.header_offset + 26)
+            names = file.read(4)
+            start = info.header_offset + 30 + sum(struct.unpack("<2H", names))
+            file.seek(start)
+            checksum, left = 0, info.file_size
+            while left and (chunk := file.read(min(CHUNK, left))):
+                checksum, left = zlib.crc32(chunk, checksum), left - len(chunk)
+        if left or checksum != info.CRC:
+            raise InputError(f"{self.path}: {name} is damaged (Bad CRC-32)")
+        start += info.file_size - dtype.itemsize * math.prod(shape)
+        return np.memmap(self.path, dtype, "r", start, shape, "F" if fortran else "C")
+
     def _checked_members(self) -> dict[str, zipfile.ZipInfo]:
         members: dict[str, zipfile.ZipInfo] = {}
         total = 0
         for info in self._zip.infolist():
-            total += info.file_size
+            total += info.file_size if info.compress_type != zipfile.ZIP_STORED else 0
             name = info.filename.removesuffix(".npy")
             if name in members:
                 raise InputError(f"{self.path}: two arrays named {name!r}; expected one")
