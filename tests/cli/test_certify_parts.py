@@ -14,6 +14,7 @@ from certlip.certify import Radii, Status, sample_rows
 from certlip.certify.enclosure.network import ROWS
 from certlip.data import Dataset
 from certlip.errors import InputError
+from certlip.report import ResultsFile
 
 N = 3 * ROWS + 5
 BLOCKS = [0, 2]
@@ -102,6 +103,26 @@ def test_a_batch_of_another_place_does_not_count(known, tmp_path, index):
     parts = Parts(data, tmp_path, BLOCKS)
     assert not any(start in parts for start in batch)
     parts.close()
+
+
+def test_a_batch_without_its_first_row_does_not_count(known, tmp_path):
+    data, batch = known
+    written(tmp_path, batch, [0, ROWS], [0, 0])
+    path = tmp_path / "results.part0.jsonl"
+    path.write_bytes(path.read_bytes().split(b"\n", 1)[1])
+    parts = Parts(data, tmp_path, BLOCKS)
+    assert not any(start in parts for start in range(N))
+    parts.close()
+
+
+def test_results_in_another_order_are_kept_as_far_as_they_are_in_order(known, tmp_path):
+    _, batch = known
+    file = ResultsFile(tmp_path / "r")
+    for start in (0, 2 * ROWS, ROWS):
+        file.append(batch[start][0])
+    file.keep(ROWS, N, lambda i, row: row["index"] == i)
+    assert list(file) == batch[0][0]
+    file.close()
 
 
 def test_the_parts_are_put_in_order_and_only_the_rest_is_certified(known, tmp_path):

@@ -142,11 +142,12 @@ def test_not_a_zip_file(tmp_path: Path) -> None:
         load(f"npz:{path}")
 
 
-def test_wrong_checksum(tmp_path: Path) -> None:
-    path = tmp_path / "own.npz"
-    np.savez(path, x=X, y=Y)
+@pytest.mark.parametrize("n", [3, 3000])
+def test_wrong_checksum(tmp_path: Path, n: int) -> None:
+    path, x = tmp_path / "own.npz", np.linspace(0.0, 1.0, 4 * n).reshape(n, 4)
+    np.savez(path, x=x, y=np.zeros(n, np.uint8))
     content = bytearray(path.read_bytes())
-    content[content.index(X.tobytes())] ^= 1
+    content[content.index(x.tobytes()) + 32 * (n - 1)] ^= 1
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"x is damaged .*Bad CRC-32"):
         load(f"npz:{path}")

@@ -53,6 +53,9 @@ def test_no_samples() -> None:
 def test_steps_are_the_corners() -> None:
     curve = StepCurve((0.1, 0.2, 0.2, 0.4), 5)
     assert curve.steps(1.0) == ([0.0, 0.1, 0.2, 0.4, 1.0], [0.8, 0.8, 0.6, 0.2, 0.0])
+    assert curve.steps(1.0, limit=3)[0] == [0.0, 0.1, 0.2, 0.4, 1.0]
+    assert curve.steps(1.0, limit=2)[0] == [0.0, 0.5, 1.0]  # even steps
+    assert StepCurve((0.0, 0.5), 2).steps(1.0) == ([0.0, 0.5, 1.0], [1.0, 0.5, 0.0])
 
 
 @given(
