@@ -241,14 +241,24 @@ class GaussSeidel(IterativeSolver):
         return Solution(solution.z, solution.residual, iterations, solution.converged)
 
     def tangent(self, J: Tensor, g: Tensor) -> Tensor:
-        """δ = J W δ + g per row, roughly: to a thousandth, or what a few sweeps give."""
+        """δ = J W δ + g per row, roughly: to a thousandth, or what a few sweeps give.
+
+        A row stays as it is once it is that far, however long the others take.
+        """
         state = self.sweep.begin_tangent(J, g)
         allowed = TANGENT * g.norm(dim=-1)
-        for _ in range(TANGENTS):
+        tangent, running = torch.zeros_like(g), torch.ones_like(allowed, dtype=torch.bool)
+        for sweep in range(TANGENTS):
             state = self.advance(state)
-            if "estimate" in state and bool((state["estimate"] <= allowed).all()):
+            last = running.clone()
+            if sweep < TANGENTS - 1:
+                last &= state["estimate"] <= allowed if "estimate" in state else False
+            if bool(last.any()):
+                tangent[last] = self.points(state, last)
+                running &= ~last
+            if not bool(running.any()):
                 break
-        return self.sweep.point(state)
+        return tangent
 
     def adjoint(self, J: Tensor, g: Tensor) -> Tensor:
         sweep = self.backward_sweep

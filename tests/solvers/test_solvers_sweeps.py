@@ -160,3 +160,21 @@ def test_a_tangent_solves_the_linear_system(torus, kinds, size, monkeypatch):
     J[:, linear] = 1.0
     d = solver.tangent(J, g)
     assert (d - J * W.apply(d) - g).norm() <= 1e-6 * g.norm()
+
+
+@pytest.mark.parametrize("torus", [None, Torus(4, 6)], ids=str)
+def test_a_tangent_does_not_know_the_other_rows(torus):
+    pixels = 1 if torus is None else torus.pixels
+    taps = random(1, 1, 3, 3, seed=2) / 3.0
+    W = nearly(12, above=0.05)
+    W = Dense(W) if torus is None else Circulant.of(W[..., None, None] * taps, torus)
+    solver = GaussSeidel(W, Sigma.of(RELU, 12 * pixels), compact=False)
+    solver.calibrate(random(20, W.out_width, seed=3))
+    assert solver.far
+    J, g = (random(6, W.out_width, seed=4) > 0).double(), random(6, W.out_width, seed=5)
+    d = solver.tangent(J, g)
+    for row in range(6):  # the others are solved at once
+        only = torch.arange(6)[:, None] == row
+        alone = solver.tangent(torch.where(only, J, 0.0), torch.where(only, g, 0.0))
+        assert torch.equal(alone[row], d[row])
+        assert (alone[~only[:, 0]] == 0.0).all()
