@@ -15,7 +15,7 @@ from .falsifying import USUAL, attack_rows
 from .gates import Gate, judge
 from .ranks import Several, ranks
 from .session import Session
-from .sharing import follow, lead
+from .sharing import Share
 from .streaming import Stream, certify_rest, stream_to
 
 if TYPE_CHECKING:
@@ -136,13 +136,16 @@ def certify_run(
     certifier = Certifier(network, proof, device=session.device, semantics=semantics)
     built = time.perf_counter() - proved
     blocks = [] if certificate is None else state_blocks(network)
-    if isinstance(crew, Several) and report is not None and not crew.first:
-        follow(session, crew, certifier, data, report, blocks)
+    share = None
+    if isinstance(crew, Several) and report is not None:
+        share = Share(session, crew, certifier, data, report, blocks)
+    if share is not None and not crew.first:
+        share.follow()
         document = crew.from_first(None)
         return Run(document, ResultsFile(None), document["exit_code"])
     with stream_to(session, data, report, own, resume=resume, blocks=blocks) as stream:
-        if isinstance(crew, Several) and report is not None:
-            lead(session, crew, certifier, data, stream, report, blocks)
+        if share is not None:
+            share.lead(stream)
         certify_rest(session, certifier, data, stream)
         if data.sha256() != described["sha256"]:  # a file that is mapped
             raise InputError(f"{data.name}: changed while it was certified; certify it again")
