@@ -1,5 +1,7 @@
 """Enclosures of LBENs on images that end in zeros: whatever the guess, the true output is inside."""
 
+from fractions import Fraction
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,7 +9,8 @@ from padded_nets import padded, written_out
 
 from certlip.blocks import Network
 from certlip.certify.enclosure import Encloser
-from certlip.certify.enclosure.padded_equilibrium import PaddedEquilibriumEncloser
+from certlip.certify.enclosure.near import Near
+from certlip.certify.enclosure.padded_equilibrium import PaddedEquilibriumEncloser, _Matrix
 from certlip.lmi import prove
 from certlip.lmi.rules.padded_equilibrium import prove_padded_equilibrium
 
@@ -66,3 +69,11 @@ def test_guesses_that_are_no_numbers_prove_nothing():
     z = np.zeros((2, block.n))
     z[0, 3], z[1, 0] = np.nan, np.inf
     assert not np.isfinite(encloser(x, z).delta).any()
+
+
+def test_the_rounding_of_a_product_counts_where_numbers_are_denormal():
+    M, x = np.array([[3.1e-310, 2.7e-310]]), np.array([[1.1e150, 0.7e150]])
+    y = _Matrix(M)(Near.exact(x))
+    true = sum(Fraction(a) * Fraction(b) for a, b in zip(M[0], x[0], strict=True))
+    assert y.v[0, 0] != true
+    assert abs(Fraction(y.v[0, 0]) - true) <= Fraction(y.error[0])

@@ -100,7 +100,8 @@ class _Matrix:
     """x ↦ Mx: ‖fl(Mx) − Mx‖ ≤ γ_k ‖|M|‖₂ ‖x‖."""
 
     def __init__(self, M: np.ndarray) -> None:
-        self.MT, self.size = M.T, spectral_norm(np.abs(M)).value
+        # up: TINY more, or γ times denormal numbers would be zero
+        self.MT, self.size = M.T, float(up(spectral_norm(np.abs(M)).value))
 
     def __call__(self, x: Near) -> Near:
         own = up(up(gamma(len(self.MT)) * self.size) * norm_up(x.v)) + TINY
