@@ -9,6 +9,7 @@ import typer
 
 from certlip.errors import InputError, UnsoundError, UnsupportedError
 
+from .annotating import announce_in_actions
 from .falsifying import USUAL, Attacks, parse_attacks
 from .options import (
     EPS,
@@ -113,6 +114,7 @@ def certify(
     )
     session.say(blocks_table(run.document["model"]["blocks"]))
     session.say(certify_table(run.document))
+    announce_in_actions(run.document)
     if report is not None:
         session.say(f"wrote {report / 'report.html'}")
     if certificate is not None:

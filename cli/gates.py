@@ -53,7 +53,9 @@ def judge(counted: Tally, gates: Sequence[Gate]) -> tuple[list[dict[str, Any]], 
         # the decimal that was written: the double nearest to 0.55 lies above 0.55
         needed = Fraction(repr(gate.threshold)) * n
         passed = certified >= needed
-        rows.append({"expr": gate.text, "actual": certified / n, "passed": passed})
+        undecided = not passed and certified + counted.undecided >= needed
+        row = {"expr": gate.text, "actual": certified / n, "passed": passed}
+        rows.append(row | {"undecided": undecided})
         if not passed:
-            code = 1 if certified + counted.undecided < needed or code == 1 else 3
+            code = 3 if undecided and code != 1 else 1
     return rows, code

@@ -42,6 +42,7 @@ COMMANDS = (
     "lipschitz",
     "certify",
     "verify",
+    "report",
     "inspect",
     "convert",
     "doctor",

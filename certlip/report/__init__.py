@@ -1,4 +1,4 @@
-"""Results as documents: strict JSON, JSON lines, an HTML page, tables for the terminal.
+"""Results as documents: strict JSON, JSON lines, an HTML page, Markdown, what CI reads, tables.
 
     write("html", "report.html", document, samples, compare=[("SLL", before, before_samples)])
 
@@ -14,9 +14,13 @@ from pathlib import Path
 from certlip.errors import InputError
 from certlip.files import atomic
 from certlip.report.base import Document, ReportFormat, Run, Sample
+from certlip.report.github import GithubFormat
 from certlip.report.html import HtmlFormat
 from certlip.report.json_format import JsonFormat, JsonLinesFormat, dumps, strict
+from certlip.report.junit import JunitFormat
+from certlip.report.markdown import MarkdownFormat
 from certlip.report.results import ResultsFile
+from certlip.report.sarif import SarifFormat
 from certlip.report.schemas import load_schema
 
 __all__ = [
@@ -34,6 +38,10 @@ FORMATS: dict[str, ReportFormat] = {
     "json": JsonFormat(),
     "jsonl": JsonLinesFormat(),
     "html": HtmlFormat(),
+    "md": MarkdownFormat(),
+    "junit": JunitFormat(),
+    "sarif": SarifFormat(),
+    "github": GithubFormat(),
 }
 
 
@@ -64,4 +72,6 @@ def write(
             written.
     """
     text = get_format(format_name).render(document, samples, compare)
-    atomic(Path(path), lambda temporary: temporary.write_bytes(text.encode("utf-8")))
+    # a name with bytes that are no UTF-8: in JSON this is the escape that reads back as it was
+    encoded = text.encode("utf-8", "backslashreplace")
+    atomic(Path(path), lambda temporary: temporary.write_bytes(encoded))

@@ -12,8 +12,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from certlip.report.base import Document, Sample, check_document, field
-from certlip.report.numbers import NONE, lower, measured, parse_eps, percent, upper
+from certlip.report.base import Document, Sample, field
+from certlip.report.headline import headline, title
+from certlip.report.numbers import NONE, lower, measured, upper
 
 
 def blocks_table(rows: Iterable[Sample]) -> Table:
@@ -35,27 +36,13 @@ def certify_table(document: Document) -> Table:
     Raises:
         InputError: not such a document, or a field is missing.
     """
-    check_document(document)
-    data, n = field(document, "data"), field(document, "data.n")
-    title = f"{field(document, 'model.path')} on {data['name']} ({data['split']}), {n:,} samples"
-    table = _table(title, ("result",), ("value",))
-    _add(table, ["natural accuracy", percent(field(document, "natural_accuracy"))])
-    stated = field(document, "certified_accuracy")
-    for eps in sorted((key for key in stated if not key.endswith("_reason")), key=parse_eps):
-        share = percent(stated[eps])
-        _add(table, [f"certified at ε = {eps}", share], style="bold")
-    table.add_section()
-    _add(table, ["Lipschitz bound L ≤", upper(field(document, "lipschitz_upper"))])
-    if "pairs" in document:
-        _add(table, ["bounds of pairs of classes", _pairs(field(document, "pairs"))])
-    for status, count in field(document, "counts").items():
-        if count or status == "certified":
-            bad = status in ("falsified", "error", "unsupported")
-            _add(table, [status, f"{count:,}"], style="red" if bad else "")
-    table.add_section()
-    _add(table, ["falsifier", _falsifier(field(document, "falsifier"))])
-    _add(table, ["samples per second", measured(field(document, "throughput"))])
-    _add(table, ["seconds", measured(field(document, "seconds"))])
+    sections = headline(document)
+    table = _table(title(document), ("result",), ("value",))
+    for k, section in enumerate(sections):
+        if k:
+            table.add_section()
+        for name, value, style in section:
+            _add(table, [name, value], style=style)
     for gate in field(document, "gates"):
         met = field(gate, "passed") is True
         verdict = f"{'met' if met else 'not met'} (actual {field(gate, 'actual')})"
@@ -121,18 +108,6 @@ def proof_table(rows: Iterable[Sample]) -> Table:
         verdict = Text(word, style={"proven": "green", "refuted": "red"}.get(word, "yellow"))
         _add(table, [*cells, verdict, *numbers])
     return table
-
-
-def _falsifier(result: dict[str, Any] | None) -> str:
-    if result is None:
-        return "not run"
-    return f"{field(result, 'broken'):,} of {field(result, 'attacked'):,} attacked points broken"
-
-
-def _pairs(counts: dict[str, int]) -> str:
-    words = {"lmi": "by an LMI", "rows": "by two rows", "sqrt2": "by √2·L"}
-    said = [f"{counts[kind]:,} {word}" for kind, word in words.items() if counts.get(kind)]
-    return ", ".join(said) or "none"
 
 
 def _table(title: str, texts: Sequence[str], numbers: Sequence[str]) -> Table:

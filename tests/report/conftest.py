@@ -97,7 +97,7 @@ def make_document(samples: list[dict[str, Any]], path: str = "runs/sll.pt") -> d
             {"expr": "lipschitz_upper <= 1", "actual": "1.0000000000000093", "passed": False},
         ],
         "status": "done",
-        "exit_code": 0,
+        "exit_code": 1 if n else 3,
     }
 
 

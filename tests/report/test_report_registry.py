@@ -13,7 +13,15 @@ from certlip.errors import InputError
 from certlip.report import FORMATS, ReportFormat, get_format, write
 
 # One row per format: what its text starts with.
-ROWS = {"json": "{\n", "jsonl": '{"index": 0,', "html": "<!DOCTYPE html>"}
+ROWS = {
+    "json": "{\n",
+    "jsonl": '{"index": 0,',
+    "html": "<!DOCTYPE html>",
+    "md": "## certlip: not met\n\nruns\\/lben\\.pt on digits",
+    "junit": '<?xml version="1.0" encoding="utf-8"?>\n<testsuites name="certlip" tests="3"',
+    "sarif": '{\n  "$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/',
+    "github": "::notice title=certlip%3A met::runs/lben.pt: certification: ",
+}
 
 
 def test_every_format_has_a_row() -> None:
