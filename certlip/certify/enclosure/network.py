@@ -183,6 +183,8 @@ class Encloser:
         """Enclosure of the logits of x (n, d), exact doubles in raw units, for any n ≤ ROWS."""
         if len(x) > ROWS:
             raise ValueError(f"{len(x)} rows: expected at most {ROWS}")
+        if x.dtype != np.float64:  # norms are bounded by sums in the precision of what is summed
+            raise ValueError(f"rows of {x.dtype}: expected float64")
         return self._enclosed(x, ROWS, self.guess, {})
 
     @cached_property
