@@ -119,3 +119,13 @@ def test_the_size_of_a_matrix_bounds_the_norm_of_its_absolute_values(seed):
     true = np.linalg.norm(np.abs(A), 2)
     assert true <= size_of(A) * (1 + 1e-12)
     assert size_of(A) <= np.sqrt(min(A.shape)) * true * (1 + 1e-9)
+
+
+def test_a_constant_counts_at_every_pixel():
+    A, D, sigma = np.full((2, 1), 0.1), np.full(2, 0.5), Sigma.of(Identity(), 2)
+    b = np.array([1e3, 2e3])
+    one, many = (
+        residual_sizes(A, D, np.repeat(b, pixels), sigma, (1, 2)).bound(np.zeros(1))[0]
+        for pixels in (1, 100)
+    )
+    assert many == pytest.approx(10.0 * one, rel=1e-6)

@@ -9,8 +9,8 @@ import torch
 from certify_nets import affine, mondeq_block, tensor
 from conv_nets import conv_lben
 
-from certlip.blocks import Equilibrium, Network, Origin, Sigma
-from certlip.blocks.activations import Identity, LeakyReLU
+from certlip.blocks import ConvEquilibrium, Equilibrium, Network, Origin, Sigma
+from certlip.blocks.activations import Identity, LeakyReLU, Tanh
 from certlip.certify.enclosure import Encloser
 from certlip.certify.enclosure.conv_equilibrium import ConvEquilibriumEncloser
 from certlip.certify.enclosure.equilibrium import EquilibriumEncloser
@@ -19,17 +19,20 @@ from certlip.solvers import Evaluator
 
 
 def prepared(block):
-    return EquilibriumEncloser(block, prove(Network([block])).blocks[0])
+    encloser = EquilibriumEncloser if isinstance(block, Equilibrium) else ConvEquilibriumEncloser
+    return encloser(block, prove(Network([block])).blocks[0])
 
 
-def scalar(w, u, b, kind):
-    """z = σ(wz + ux + b), y = z."""
-    lam = [1.0]
-    size = float(np.linalg.norm(u))
-    lip = max(1.0, size) ** 2 * 2.0
-    family = Origin("lben", {"lip": lip}, {"psi": 1 / tensor(lam)})
-    arrays = map(tensor, ([[w]], [u], [[1.0]], [b], [0.0]))
-    return Equilibrium(*arrays, Sigma.of(kind, 1), family)
+def scalar(w, u, b, kind, image=False):
+    """z = σ(wz + ux + b), y = z: a matrix, or an image of one pixel."""
+    lip = 4.0 * max(1.0, float(np.linalg.norm(u))) ** 2 / min(1.0, 1.0 - w)
+    family = Origin("lben", {"lip": lip}, {"psi": tensor([1.0])})
+    W, U, G, sigma = tensor([[w]]), tensor([u]), tensor([[1.0]]), Sigma.of(kind, 1)
+    b_z, b_y = tensor([b]), tensor([0.0])
+    if not image:
+        return Equilibrium(W, U, G, b_z, b_y, sigma, family)
+    kernels = (a[..., None, None] for a in (W, U, G))
+    return ConvEquilibrium(*kernels, b_z, b_y, sigma, 1, 1, family)
 
 
 def solution(w, u, b, kind, x):
@@ -43,14 +46,16 @@ SOURCES = {
     "the input": (0.0, [0.3, 0.7], 0.0, Identity(), [1.1, -0.9]),
     "the constant": (0.0, [2.0**-54], 1.0, Identity(), [0.9]),
     "the state": (-0.7, [1.0], 0.0, Identity(), [1.3]),
+    "a state that hardly contracts": (1.0 - 1e-6, [1.0], 0.0, Identity(), [1.3]),
     "the activation": (0.0, [1.0], 0.0, LeakyReLU(0.3), [-0.7]),
 }
 
 
+@pytest.mark.parametrize("image", [False, True])
 @pytest.mark.parametrize("name", SOURCES)
-def test_what_a_residual_of_zero_hides_is_held(name):
+def test_what_a_residual_of_zero_hides_is_held(name, image):
     w, u, b, kind, x = SOURCES[name]
-    encloser = prepared(scalar(w, u, b, kind))
+    encloser = prepared(scalar(w, u, b, kind, image))
     hidden = 0
     for scale in 1.0 + np.arange(200) / 1000.0:
         row = scale * np.array(x)
@@ -62,9 +67,33 @@ def test_what_a_residual_of_zero_hides_is_held(name):
         local = encloser(row[None], z)
         gap = abs(Fraction(local.y[0, 0]) - true)
         assert gap <= Fraction(local.delta[0])
-        assert local.delta[0] < 1e-14
+        assert local.delta[0] < 2e-14 * max(1.0, abs(true)) / min(1.0, 1.0 - w)
         hidden += gap > 0 and np.array_equal(kind.forward(torch.from_numpy(v)).numpy(), z)
     assert hidden > 10
+
+
+def test_a_sum_over_large_states_is_held_where_it_cancels():
+    W, n = np.zeros((3, 3)), 3
+    W[2, :2] = 1000.3, -1000.7
+    family = Origin("lben", {"lip": 1e7}, {"psi": tensor([1e-3, 1e-3, 1e3])})
+    hidden = 0
+    for b in np.random.default_rng(0).uniform(0.5, 1.0, 50):
+        c = [b, b, 0.0]
+        arrays = map(tensor, (W, np.zeros((n, 1)), [[0.0, 0.0, 1.0]], c, [0.0]))
+        encloser = prepared(Equilibrium(*arrays, Sigma.of(Identity(), n), family))
+        third = float(W[2] @ np.array(c))
+        local = encloser(np.zeros((1, 1)), np.array([[b, b, third]]))
+        true = Fraction(b) * (Fraction(W[2, 0]) + Fraction(W[2, 1]))
+        assert abs(Fraction(local.y[0, 0]) - true) <= Fraction(local.delta[0])
+        assert local.delta[0] < 1e-11
+        hidden += abs(Fraction(third) - true) > Fraction(1, 10**14)
+    assert hidden > 10
+
+
+def test_what_a_library_may_err_by_is_part_of_a_residual():
+    x = np.array([[0.9]])
+    delta = prepared(scalar(0.0, [1.0], 0.0, Tanh()))(x, np.tanh(x)).delta[0]
+    assert 2.0**-49 * np.tanh(0.9) <= delta < 2.0**-46
 
 
 def test_the_rounding_of_the_readout_of_a_residual_is_held():
@@ -92,9 +121,7 @@ def test_the_rounding_of_the_readout_of_a_residual_is_held():
 @pytest.mark.parametrize("kind", ["dense", "image"])
 def test_a_step_to_where_the_old_residual_would_vanish_is_bounded_by_the_new_one(seed, kind):
     block = mondeq_block(seed) if kind == "dense" else conv_lben(seed)
-    encloser_of = EquilibriumEncloser if kind == "dense" else ConvEquilibriumEncloser
-    network = Network([block])
-    encloser = encloser_of(block, prove(network).blocks[0])
+    network, encloser = Network([block]), prepared(block)
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((4, block.in_width))
     true, solved = Evaluator(network).block(0, torch.from_numpy(x))
