@@ -12,9 +12,12 @@ import os
 from pathlib import Path
 
 from certlip.data.base import Dataset, DatasetReader
+from certlip.data.cifar import Cifar10, Cifar100
 from certlip.data.digits import Digits
+from certlip.data.image_folder import ImageFolder
 from certlip.data.mnist import Mnist
 from certlip.data.npz import Npz
+from certlip.data.tiny_imagenet import TinyImageNet
 from certlip.errors import InputError
 
 __all__ = ["READERS", "Dataset", "DatasetReader", "load", "names", "reader"]
@@ -22,6 +25,10 @@ __all__ = ["READERS", "Dataset", "DatasetReader", "load", "names", "reader"]
 READERS: dict[str, type[DatasetReader]] = {
     "digits": Digits,
     "mnist": Mnist,
+    "cifar10": Cifar10,
+    "cifar100": Cifar100,
+    "tiny-imagenet": TinyImageNet,
+    "folder": ImageFolder,
     "npz": Npz,
 }
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import certlip.data
 from certlip.data import READERS, DatasetReader, load, names, reader
+from certlip.data.cifar import PIXELS
 from certlip.errors import InputError
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
@@ -27,10 +31,54 @@ def mnist_name(tmp_path: Path) -> str:
     return "mnist"
 
 
+def cifar_name(key: str, row: bytes) -> Callable[[Path], str]:
+    """A test part of 10,000 equal rows beside the test, which then is the data folder."""
+
+    def make(tmp_path: Path) -> str:
+        name = {"cifar10": "test_batch.bin", "cifar100": "test.bin"}[key]
+        (tmp_path / name).write_bytes(
+            (row + b"\x01" + bytes(PIXELS - 1)) * 5_000 + (row + bytes(PIXELS)) * 5_000
+        )
+        return key
+
+    return make
+
+
+def tiny_imagenet(tmp_path: Path) -> str:
+    wnids = [f"n{i:08}" for i in range(200)]
+    (tmp_path / "wnids.txt").write_text("\n".join(wnids))
+    pictures = tmp_path / "val" / "images"
+    pictures.mkdir(parents=True)
+    stream = io.BytesIO()
+    Image.new("RGB", (64, 64), "blue").save(stream, "jpeg")
+    (pictures / "0.JPEG").write_bytes(stream.getvalue())
+    for i in range(1, 200):
+        (pictures / f"{i}.JPEG").hardlink_to(pictures / "0.JPEG")
+    lines = (f"{i}.JPEG\t{wnids[i % 200]}\t0\t0\t1\t1\n" for i in range(200))
+    (tmp_path / "val" / "val_annotations.txt").write_text("".join(lines))
+    return "tiny-imagenet"
+
+
+def image_folder(tmp_path: Path) -> str:
+    for i in range(4):
+        (tmp_path / "pictures" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        Image.new("L", (2, 2), i).save(tmp_path / "pictures" / "ab"[i % 2] / f"{i}.png")
+    return f"folder:{tmp_path / 'pictures'}"
+
+
+@pytest.fixture(autouse=True)
+def few_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("certlip.data.tiny_imagenet.TEST", 200)
+
+
 # One row per dataset: name of the reader, a function that gives a loadable name, samples of "test".
 ROWS = {
     "digits": (lambda _: "digits", 360),
     "mnist": (mnist_name, 10_000),
+    "cifar10": (cifar_name("cifar10", b"\x09"), 10_000),
+    "cifar100": (cifar_name("cifar100", b"\x13\x63"), 10_000),
+    "tiny-imagenet": (tiny_imagenet, 200),
+    "folder": (image_folder, 4),
     "npz": (npz_file, 6),
 }
 
@@ -54,7 +102,8 @@ def test_reader_describes_itself(key: str) -> None:
 def test_dataset_keeps_its_promises(key: str, tmp_path: Path) -> None:
     make, count = ROWS[key]
     name = make(tmp_path)
-    dataset = load(name, split="test", data_dir=SHARED)
+    folder = SHARED if key == "mnist" else tmp_path
+    dataset = load(name, split="test", data_dir=folder)
     assert len(dataset) == count
     assert dataset.name == name
     assert dataset.split == "test"
@@ -62,9 +111,9 @@ def test_dataset_keeps_its_promises(key: str, tmp_path: Path) -> None:
     assert dataset.x.max() <= 1.0
     if dataset.raw is not None and dataset.divisor is not None:
         assert np.array_equal(dataset.x, dataset.raw.astype(np.float64) / dataset.divisor)
-    again = load(name, split="test", data_dir=SHARED)
+    again = load(name, split="test", data_dir=folder)
     assert again.sha256() == dataset.sha256()
-    three = load(name, split="test", data_dir=SHARED, limit=3)
+    three = load(name, split="test", data_dir=folder, limit=3)
     assert np.array_equal(three.x, dataset.x[:3])
     assert three.sha256() != dataset.sha256()
 
@@ -77,14 +126,16 @@ def test_unknown_split_is_refused(key: str, tmp_path: Path) -> None:
 
 
 def test_names_are_those_of_the_command_line() -> None:
-    assert names() == ["digits", "mnist", "npz:PATH"]
+    assert names() == [
+        *("digits", "mnist", "cifar10", "cifar100", "tiny-imagenet", "folder:PATH", "npz:PATH")
+    ]
     assert set(certlip.data.__all__) <= set(dir(certlip.data))
 
 
 def test_unknown_dataset_names_the_nearest() -> None:
     with pytest.raises(InputError, match=r"'minst' is unknown \(did you mean 'mnist'\?\)"):
         load("minst")
-    with pytest.raises(InputError, match="expected digits, mnist, npz:PATH"):
+    with pytest.raises(InputError, match=r"expected digits, mnist, cifar10, .*, npz:PATH"):
         load("nothing-like-it")
 
 
