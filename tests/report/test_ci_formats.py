@@ -102,6 +102,17 @@ def test_outcomes(run: str) -> None:
 
 def test_no_samples_never_pass() -> None:
     assert outcomes(run_of("empty")) == "undecided, undecided"
+    assert cases(run_of("empty"))[0].message.startswith("there were no samples")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"status": "interrupted", "exit_code": 1}, {"status": "done", "exit_code": 130}]
+)
+def test_interrupted_by_either_word(changes: dict[str, Any]) -> None:
+    document = run_of("failing") | changes
+    assert cases(document)[0].message.startswith("interrupted")
+    [run] = json.loads(render("sarif", document))["runs"]
+    assert run["invocations"][0]["executionSuccessful"] is False
 
 
 @pytest.mark.parametrize("run", [*RUNS, "empty"])
@@ -264,7 +275,7 @@ def test_fingerprints_are_stable_and_tell_gates_apart() -> None:
 
 
 def test_a_long_summary_is_cut() -> None:
-    document = run_of("failing") | {"gates": [UNMET | {"expr": "x" * 9000}] * (MOST + 7)}
+    document = run_of("failing") | {"gates": [UNMET | {"expr": "x" * 9000}] * (3 * MOST)}
     text = render("md", document)
     assert len(text.encode()) < 2**20
-    assert "| 8 more |" in text
+    assert f"| {2 * MOST + 1:,} more |" in text
