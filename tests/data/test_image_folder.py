@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from certlip.data import image_folder, images, load
+from certlip.data import images, load
 from certlip.data.images import decode
 from certlip.errors import InputError
 
@@ -205,4 +205,11 @@ def test_real_pictures() -> None:
         assert stream is not None
         picture = np.asarray(Image.open(stream))
     assert np.array_equal(data.stored[3003].reshape(3, 32, 32), picture.transpose(2, 0, 1))
-    assert image_folder.ImageFolder.splits[-1] == "test"
+
+
+def test_a_grey_picture_before_colours_keeps_its_pixels(tmp_path: Path) -> None:
+    pixels = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "png")
+    data = load(f"folder:{put(tmp_path, {'a/0.png': stream.getvalue(), 'a/1.png': png(9)})}")
+    assert np.array_equal(data.stored[0].reshape(3, 2, 3), np.stack([pixels] * 3))
