@@ -13,7 +13,7 @@ import numpy as np
 
 from certlip.blocks import Network
 from certlip.certify.enclosure import Encloser
-from certlip.certify.enclosure.network import LARGEST_LOSS, ROWS
+from certlip.certify.enclosure.network import ROWS
 from certlip.certify.eps import Eps
 from certlip.certify.float32 import Deployed
 from certlip.certify.status import Status
@@ -159,9 +159,7 @@ def _batch(
 ) -> Radii:
     x = np.ascontiguousarray(x)
     enclosure = encloser(x)
-    loss = enclosure.loss(label)
-    wrong = np.isinf(loss) & np.isfinite(enclosure.error)  # or tied: no guess makes it right
-    enclosure = encloser.refined(x, enclosure, ~(loss <= LARGEST_LOSS) & ~wrong)
+    enclosure = encloser.refined(x, enclosure, enclosure.uncertain(label))
     y, error = enclosure.y, enclosure.error
     row = np.arange(len(label))
     predicted = np.where(np.isfinite(y), y, -np.inf).argmax(axis=1)

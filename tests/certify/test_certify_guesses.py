@@ -7,7 +7,7 @@ from conv_nets import conv_lben, network, tensor
 
 from certlip.blocks import Affine, Network, Normalize
 from certlip.certify import certify
-from certlip.certify.enclosure import Encloser
+from certlip.certify.enclosure import Encloser, Enclosure
 from certlip.certify.enclosure import network as enclosure_network
 from certlip.certify.enclosure.guesses import EXAMPLES, Guesses, InTurn, Polished, examples
 from certlip.lmi import prove
@@ -67,6 +67,15 @@ def test_radii_lose_no_more_than_they_may(large):
     assert kept.sum() > 60
     # pairs may have better bounds than √2·L: never a loss
     assert np.median(1.0 - rough.radius_lower[kept] / naive[kept]) <= 1e-4
+
+
+def test_rows_are_uncertain_where_the_error_decides_or_costs_much():
+    y = np.array([[1.0, 0.0]] * 3 + [[0.0, 1.0]] * 2 + [[0.5, 0.5], [1.0, np.nan]])
+    error = np.array([1e-9, 1e-2, np.inf, 0.1, 0.8, 0.0, 0.0])
+    found = Enclosure(y, error, {}, np.zeros(7), np.zeros((7, 1)))
+    label = np.zeros(7, dtype=int)
+    # far from the boundary of a wrong class nothing is gained, close to it the class may be right
+    assert found.uncertain(label).tolist() == [False, True, True, False, True, True, True]
 
 
 def test_a_limit_changes_no_radius_of_a_large_network(large):

@@ -102,16 +102,20 @@ class Enclosure:
     residual: np.ndarray
     norms: np.ndarray
 
-    def loss(self, label: np.ndarray | None = None) -> np.ndarray:
-        """The share (n,) of the margin of a class, by default the largest, that errors cost.
-
-        Infinite or not a number where that class has no margin, or nothing is known.
-        """
-        row, label = np.arange(len(self.y)), self.y.argmax(axis=1) if label is None else label
-        others = self.y.copy()
+    def gap(self, label: np.ndarray) -> np.ndarray:
+        """By how much the logit of a class (n,) exceeds the largest other one."""
+        row, others = np.arange(len(self.y)), self.y.copy()
         others[row, label] = -np.inf
-        gap = np.maximum(self.y[row, label] - others.max(axis=1), 0.0)
-        return SQRT2.value * self.error / gap
+        return self.y[row, label] - others.max(axis=1)
+
+    def loss(self) -> np.ndarray:
+        """The share (n,) of the margin of the largest logit that errors cost."""
+        return SQRT2.value * self.error / self.gap(self.y.argmax(axis=1))
+
+    def uncertain(self, label: np.ndarray) -> np.ndarray:
+        """Rows (n,) bool whose error costs much of the margin of a class, or hides whether it has one."""
+        gap, off = self.gap(label), SQRT2.value * self.error
+        return ~np.where(gap > 0.0, off <= LARGEST_LOSS * gap, off < -gap)
 
     def rows(self, rows: slice) -> Enclosure:
         """The enclosures of some rows."""
