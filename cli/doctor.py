@@ -70,8 +70,8 @@ def _dataset(name: str, folder: str | Path | None) -> str:
     from certlip import data
     from certlip.errors import InputError
 
-    if name == "npz":
-        return "give the path as npz:PATH"
+    if data.READERS[name].argument:
+        return f"give the path as {name}:{data.READERS[name].argument}"
     try:
         return f"{len(data.load(name, split='test', data_dir=folder)):,} test samples"
     except InputError as error:
