@@ -22,10 +22,9 @@ ModelPath = Annotated[
         help="model.pt, model.safetensors, model.onnx or package.module:factory", metavar="MODEL"
     ),
 ]
-DatasetName = Annotated[str, typer.Option("--dataset", help="digits, mnist, cifar10, cifar100, tiny-imagenet, folder:PATH or npz:PATH.")]
-OptionalDataset = Annotated[
-    str | None, typer.Option("--dataset", help="digits, mnist, cifar10, cifar100, tiny-imagenet, folder:PATH or npz:PATH.")
-]
+DATASETS = "digits, mnist, cifar10, cifar100, tiny-imagenet, folder:PATH or npz:PATH."
+DatasetName = Annotated[str, typer.Option("--dataset", help=DATASETS)]
+OptionalDataset = Annotated[str | None, typer.Option("--dataset", help=DATASETS)]
 DataDir = Annotated[Path | None, typer.Option(help="Where the dataset's own files lie.")]
 Split = Annotated[str, typer.Option(help="Which split of the dataset.")]
 TrainSplit = Annotated[str, typer.Option("--split", help="Which split to train on.")]
