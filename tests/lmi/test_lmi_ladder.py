@@ -87,11 +87,14 @@ def largest_slope(network, seed=0, rows=None, tries=200):
     """The largest ‖J‖₂ at random points: a lower bound of the Lipschitz constant."""
     evaluator = Evaluator(network, dtype=torch.float64, tol=1e-12)
     x = torch.from_numpy(np.random.default_rng(seed).standard_normal((tries, network.in_width)))
-    jacobian = torch.func.vmap(torch.func.jacrev(lambda v: evaluator(v[None])[0]))
+
+    def y(v):
+        return evaluator(v[None])[0]
+
+    jacobian = torch.func.vmap(torch.func.jacrev(y))
     try:
         J = jacobian(3.0 * x)
     except RuntimeError:  # an equilibrium cannot be mapped over
-        y = lambda v: evaluator(v[None])[0]  # noqa: E731
         J = torch.stack([torch.autograd.functional.jacobian(y, 3.0 * v) for v in x[:40]])
     J = J if rows is None else rows @ J
     return float(torch.linalg.matrix_norm(J, 2).max())
