@@ -25,9 +25,10 @@ from certlip.reparam import reparametrize
 from certlip.reparam.network import Reparametrized
 from certlip.solvers import Evaluator
 from certlip.training.checkpoint import NAME as CHECKPOINT
-from certlip.training.loop import Progress, fit, history_entry, validated
-from certlip.training.recipe import Settings
-from certlip.training.train import certified_score
+from certlip.training.loop import Conduct, Job, fit, history_entry
+from certlip.training.penalty import KernelPenalty
+from certlip.training.settings import Settings
+from certlip.training.validation import certified_score, validated
 
 
 class _Module(nn.Module):
@@ -58,10 +59,8 @@ def finetune(
     settings: Settings,
     out: Path,
     *,
-    resume: bool = False,
-    device: str = "cpu",
     on_parts: Callable[[Reparametrized], None] | None = None,
-    on_epoch: Callable[[Progress], None] | None = None,
+    **conduct: Any,
 ) -> Network:
     """Reparametrizes `network` as LBENs, fine-tunes them in float64 and writes `out/model.pt`.
 
@@ -71,22 +70,26 @@ def finetune(
     `out/reparametrized.pt` is the network before the first step: the function of the origin to
     rounding. Fine-tuning itself starts with ε = 10⁻⁹ in (7), which leaves the proof room.
 
+    Args:
+        conduct: The fields of `certlip.training.Conduct`, as for `train`.
+
     Raises:
         UnsupportedError, RejectedError: the network cannot be reparametrized.
-        InconclusiveError: the equilibrium did not converge, or nothing could be proven.
+        InconclusiveError: the equilibrium did not converge, nothing could be proven, or the time is over.
     """
+    how = Conduct(**conduct)
     parts = reparametrize(network)
     if on_parts is not None:
         on_parts(parts)
     exact = parts.freeze()
-    if not (resume and (out / CHECKPOINT).exists()):
+    if how.group.first and not (how.resume and (out / CHECKPOINT).exists()):
         save(Network(exact.blocks, network.history), out / "reparametrized.pt")
     for lben in parts.lbens:
         lben.eps = NUDGE
     torch.manual_seed(settings.seed)
-    module = _Module(parts, device)
-    start = parts.freeze()
-    before, at_start = validated(network, validation), validated(start, validation)
+    module = _Module(parts, how.device)
+    start, radii = parts.freeze(), settings.radii()
+    before, at_start = validated(network, validation, radii), validated(start, validation, radii)
     for name, row in (("origin", before), ("reparametrized model", at_start)):
         if not row["proven"]:
             raise InconclusiveError(f"the {name} cannot be proven: {row['reason']}")
@@ -102,23 +105,22 @@ def finetune(
         "origin": network.sha256(),
         "data": data.sha256(),
         "validation": validation.sha256(),
-        "settings": settings.__dict__,
+        "settings": settings.table(),
     }
-    best, metrics = fit(
+    penalty = KernelPenalty(parts.lbens, settings.kernel_l1)
+    job = Job(
         module,
         parts.freeze,
         data,
         validation,
         settings,
         out,
-        key=key,
-        resume=resume,
-        evaluate_every=1,
-        score=score,
+        score,
+        key,
         start=(start, score(before)),
-        device=device,
-        on_epoch=on_epoch,
+        penalty=penalty if penalty else None,
     )
+    best, metrics = fit(job, how)
     # same function, same L; but less may be proven about the distance of a state to its equilibrium
     lost = {eps: value - at_start["certified"][eps] for eps, value in before["certified"].items()}
     kept = [m["epoch"] for m in metrics if m.get("proven") and score(m) > score(before)]
@@ -133,5 +135,6 @@ def finetune(
         fixed=[part.kind for part in parts.parts if not isinstance(part, LBEN)],
     )
     best = Network(best.blocks, [*network.history, entry])
-    save(best, out / "model.pt")
+    if how.group.first:
+        save(best, out / "model.pt")
     return best

@@ -1,4 +1,4 @@
-"""The training loop: epochs of Adam steps, validation, the best proven model, checkpoints.
+"""The training loop: epochs of steps, validation, the best proven model, checkpoints.
 
 `best` is chosen only among models whose proof passes on the frozen numbers; whatever the
 parametrization promises, a model that cannot be proven is never kept.
@@ -6,11 +6,10 @@ parametrization promises, a model that cannot be proven is never kept.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +18,18 @@ from torch import Tensor, nn
 
 from certlip._version import __version__
 from certlip.blocks import Network, load, save
-from certlip.certify import certify, parse_eps
 from certlip.data import Dataset
-from certlip.errors import CertlipError, InconclusiveError
-from certlip.files import atomic
-from certlip.lmi import prove
+from certlip.errors import InconclusiveError
+from certlip.training.batches import RESIDENT, Batches
 from certlip.training.checkpoint import RunState, load_checkpoint, save_checkpoint
-from certlip.training.losses import margin_cross_entropy
-from certlip.training.recipe import Settings
-from certlip.training.schedule import triangular
+from certlip.training.clock import Clock
+from certlip.training.group import Group, current_group
+from certlip.training.metrics import write_metrics
+from certlip.training.settings import Settings
+from certlip.training.stepper import Stepper
+from certlip.training.validation import validated
 
 BEST = "best.pt"
-EPS = parse_eps("36/255,72/255,108/255,1")
 
 
 @dataclass(frozen=True)
@@ -42,131 +41,137 @@ class Progress:
     metrics: dict[str, Any]
 
 
-def fit(
-    module: nn.Module,
-    freeze: Callable[[], Network],
-    data: Dataset,
-    validation: Dataset,
-    settings: Settings,
-    folder: Path,
-    *,
-    key: dict[str, Any],
-    resume: bool = False,
-    evaluate_every: int = 10,
-    score: Callable[[dict[str, Any]], float],
-    start: tuple[Network, float] | None = None,
-    device: str = "cpu",
-    on_epoch: Callable[[Progress], None] | None = None,
-) -> tuple[Network, list[dict[str, Any]]]:
-    """Trains `module` and returns the best proven frozen network and the metrics of every epoch.
+@dataclass(frozen=True)
+class Conduct:
+    """How a run is conducted: nothing of it changes the weights, but for the device's own rounding.
+
+    Args:
+        resume: Go on from the checkpoint of the folder, if there is one.
+        device: Where the model and, if they fit, the data lie.
+        minutes: Time after which the run saves and stops; None has no end.
+        on_epoch: Is told of every epoch.
+        group: The processes of the run.
+        resident: The most bytes of data that lie on the device.
+    """
+
+    resume: bool = False
+    device: str = "cpu"
+    minutes: float | None = None
+    on_epoch: Callable[[Progress], None] | None = None
+    group: Group = field(default_factory=current_group)
+    resident: int = RESIDENT
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is trained.
 
     Args:
         module: Maps raw inputs (batch, d) to logits; its parameters decide the dtype.
         freeze: Gives the frozen network of the module's present parameters.
         score: Of the validation metrics of an epoch; the largest proven one wins, the first of equals.
-        start: A proven network to begin with as the best, and its score.
         key: Identifies the run in its checkpoints.
+        start: A proven network to begin with as the best, and its score.
+        penalty: What is added to the loss, a function of the weights.
+    """
+
+    module: nn.Module
+    freeze: Callable[[], Network]
+    data: Dataset
+    validation: Dataset
+    settings: Settings
+    folder: Path
+    score: Callable[[dict[str, Any]], float]
+    key: dict[str, Any]
+    start: tuple[Network, float] | None = None
+    penalty: Callable[[], Tensor] | None = None
+
+
+def fit(job: Job, conduct: Conduct) -> tuple[Network, list[dict[str, Any]]]:
+    """Trains and returns the best proven frozen network and the metrics of every epoch.
 
     Raises:
-        InconclusiveError: the loss is not finite, or no epoch had a model that could be proven.
+        InconclusiveError: the loss is not finite, no epoch had a model that could be proven, or the time
+            is over (`TimeLimitError`, with everything saved).
+        InputError: the folder cannot be written, or holds the checkpoint of another run.
     """
-    parameter = next(module.parameters())
-    # copies: the arrays of a dataset may be read-only
-    x = torch.tensor(data.x, dtype=parameter.dtype, device=device)
-    label = torch.tensor(data.label, device=device)
-    optimizer = torch.optim.Adam(module.parameters(), lr=settings.lr, betas=settings.betas)
-    state = load_checkpoint(folder, module, optimizer, key) if resume else None
-    best: Network | None = None
+    s, group = job.settings, conduct.group
+    dtype = next(job.module.parameters()).dtype
+    batches = Batches(job.data, s, dtype, conduct.device, conduct.resident)
+    stepper = Stepper(job.module, batches, s, group, job.penalty)
+    state = load_checkpoint(job.folder, stepper, job.key, group) if conduct.resume else None
+    best = None
     if state is None:
-        best, score_of_best = start if start is not None else (None, -math.inf)
-        state = RunState(0, score_of_best, [])
-        if best is not None:
-            save(best, folder / BEST)
-    else:
-        _write_metrics(folder, state.metrics)  # the run may have ended just before it did
-        if state.best > -math.inf:
-            best = load(folder / BEST)
-    for epoch in range(state.epoch, settings.epochs):
+        state = RunState()
+        if job.start is not None:
+            best, state.best = job.start
+            if group.first:
+                save(best, job.folder / BEST)
+    elif group.first:
+        write_metrics(job.folder, state.metrics)  # the run may have ended just before it did
+        best = load(job.folder / BEST) if state.best > -math.inf else None
+    clock = Clock(conduct.minutes)
+    while state.epoch < s.epochs:
         began = time.perf_counter()
-        loss = _epoch(module, optimizer, x, label, epoch, settings)
-        if not math.isfinite(loss):
-            raise InconclusiveError(
-                f"epoch {epoch + 1}: the loss is {loss}; a smaller --lr keeps it finite"
-            )
-        row: dict[str, Any] = {"epoch": epoch + 1, "loss": loss}
-        if (epoch + 1) % evaluate_every == 0 or epoch + 1 == settings.epochs:
-            network = freeze()
-            row |= validated(network, validation)
-            value = score(row) if row["proven"] else -math.inf
-            if value > state.best:
-                state.best, best = value, network
-                save(network, folder / BEST)
+        loss = _epoch(job, stepper, state, clock)
+        row: dict[str, Any] = {"epoch": state.epoch + 1, "loss": loss}
+        saves = state.epoch + 1 == s.epochs or (state.epoch + 1) % s.checkpoint_every == 0
+        if group.first and (saves or (state.epoch + 1) % s.validate_every == 0):
+            best = _validate(job, stepper, state, row) or best
         row["seconds"] = round(time.perf_counter() - began, 3)
         state.metrics.append(row)
-        state.epoch = epoch + 1
-        last = epoch + 1 == settings.epochs
-        if last or (epoch + 1) % settings.checkpoint_every == 0:
-            save_checkpoint(folder, module, optimizer, state, key)
-            _write_metrics(folder, state.metrics)
-        if on_epoch is not None:
-            on_epoch(Progress(epoch + 1, settings.epochs, row))
+        state.epoch, state.step, state.loss = state.epoch + 1, 0, 0.0
+        if group.first and saves:
+            save_checkpoint(job.folder, stepper, state, job.key)
+            write_metrics(job.folder, state.metrics)
+        if conduct.on_epoch is not None:
+            conduct.on_epoch(Progress(state.epoch, s.epochs, row))
+    best, metrics = group.from_first((best, state.metrics))
     if best is None:
         raise InconclusiveError("no epoch gave a model whose Lipschitz bound could be proven")
-    return best, state.metrics
+    return best, metrics
 
 
-def _epoch(
-    module: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    x: Tensor,
-    label: Tensor,
-    epoch: int,
-    settings: Settings,
-) -> float:
-    """One pass over the data; the order depends on the seed and the epoch alone."""
-    n, size = len(label), settings.batch_size
-    generator = torch.Generator().manual_seed((settings.seed * 1_000_003 + epoch) % 2**63)
-    order = torch.randperm(n, generator=generator).to(x.device)
-    steps = math.ceil(n / size)
-    total = 0.0
-    for step in range(steps):
-        share = (epoch * steps + step + 1) / (settings.epochs * steps)
-        for group in optimizer.param_groups:
-            group["lr"] = settings.lr * triangular(share)
-        rows = order[step * size : (step + 1) * size]
-        logits = module(x[rows])
-        loss = margin_cross_entropy(logits, label[rows], settings.offset, settings.temperature)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if settings.clip:
-            nn.utils.clip_grad_norm_(module.parameters(), settings.clip)
-        optimizer.step()
-        total += float(loss.detach()) * len(rows)
-    return total / n
+def _epoch(job: Job, stepper: Stepper, state: RunState, clock: Clock) -> float:
+    """The rest of an epoch; returns the mean loss of all of it."""
+    batches = stepper.batches
+    total = torch.tensor(state.loss, dtype=torch.float64, device=batches.device)
+    while state.step < batches.steps:
+        loss, over = stepper.step(state.epoch, state.step, clock.over())
+        total += loss.double() * batches.size(state.step)
+        state.step += 1
+        if over or clock.save_is_due():
+            state.loss = _finite(state, float(total))
+            if stepper.group.first:
+                save_checkpoint(job.folder, stepper, state, job.key)
+                write_metrics(job.folder, state.metrics)
+            clock.saved()
+        if over:
+            raise clock.error(state.epoch, state.step, job.settings.epochs, batches.steps)
+    return _finite(state, float(total)) / len(job.data)
 
 
-def validated(network: Network, validation: Dataset) -> dict[str, Any]:
-    """Natural and certified accuracy on the validation split, and whether the proof passed."""
-    try:
-        proof = prove(network)
-    except CertlipError as error:
-        return {"proven": False, "reason": str(error)}
-    radii = certify(network, proof, validation.x, validation.label)
-    n = len(radii)
-    return {
-        "proven": True,
-        "lipschitz_upper": str(proof.lip),
-        "natural": radii.natural_correct() / n,
-        "certified": {e.text: int(radii.certified_at(e).sum()) / n for e in EPS},
-        "radius": float(radii.radius_lower.mean()),
-    }
+def _finite(state: RunState, loss: float) -> float:
+    if not math.isfinite(loss):
+        raise InconclusiveError(
+            f"epoch {state.epoch + 1}: the loss is {loss}; a smaller --lr keeps it finite"
+        )
+    return loss
 
 
-def _write_metrics(folder: Path, metrics: list[dict[str, Any]]) -> None:
-    text = "".join(json.dumps(row) + "\n" for row in metrics)
-    atomic(folder / "metrics.jsonl", lambda path: path.write_text(text, "utf-8"))
+def _validate(job: Job, stepper: Stepper, state: RunState, row: dict[str, Any]) -> Network | None:
+    """Adds what validation measured to the row; returns and keeps the network if it is the best."""
+    with stepper.average.in_place():
+        network = job.freeze()
+    row |= validated(network, job.validation, job.settings.radii())
+    value = job.score(row) if row["proven"] else -math.inf
+    if value <= state.best:
+        return None
+    state.best = value
+    save(network, job.folder / BEST)
+    return network
 
 
 def history_entry(step: str, settings: Settings, **facts: Any) -> dict[str, Any]:
     """A line of a model's history: what was done, with which settings."""
-    return {"step": step, "certlip": __version__, **facts, "settings": asdict(settings)}
+    return {"step": step, "certlip": __version__, **facts, "settings": settings.table()}

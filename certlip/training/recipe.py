@@ -5,71 +5,58 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from typing import Any
 
 from certlip.errors import InputError
 from certlip.models import MODELS, NAMED, check_family
+from certlip.training.settings import Settings
 
 #: The one to start from; the others are named after their dataset and family.
-DEFAULT = {("digits", "sll"): "digits-quick", ("mnist", "sll"): "mnist-dense"}
+DEFAULT = {
+    ("digits", "sll"): "digits-quick",
+    ("mnist", "sll"): "mnist-dense",
+    ("mnist", "mondeq"): "havens2023-mnist-mondeq",
+    ("mnist", "winston2020-fc"): "havens2023-mnist-mondeq",
+    ("cifar10", "havens2023-sll"): "havens2023-cifar10-sll",
+    ("cifar100", "havens2023-sll"): "havens2023-cifar100-sll",
+    **{
+        ("cifar10", f"araujo2023-{size}"): f"araujo2023-{size}"
+        for size in ("small", "medium", "large", "xlarge")
+    },
+}
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Everything that decides a run, besides the data and the first weights.
+class Expected:
+    """Figures that a recipe should reach on the test split, and who measured them."""
 
-    Args:
-        epochs: Passes over the training data, ≥ 1.
-        batch_size: Samples per step, ≥ 1.
-        lr: Peak learning rate of Adam, > 0.
-        betas: Adam's betas.
-        offset: Margin that the loss asks for, in units of the logits, ≥ 0.
-        temperature: Temperature of the loss, > 0.
-        clip: Largest gradient norm; 0 does not clip.
-        seed: Seed of the first weights and of the order of the samples.
-        checkpoint_every: Epochs between two checkpoints, ≥ 1.
-    """
-
-    epochs: int = 150
-    batch_size: int = 64
-    lr: float = 1e-2
-    betas: tuple[float, float] = (0.5, 0.9)
-    offset: float = 0.7071
-    temperature: float = 0.1
-    clip: float = 0.0
-    seed: int = 0
-    checkpoint_every: int = 10
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "checkpoint_every"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise InputError(f"{name} = {value!r}: expected a whole number ≥ 1")
-        for name in ("lr", "temperature"):
-            if not 0.0 < getattr(self, name) < float("inf"):
-                raise InputError(f"{name} = {getattr(self, name)!r}: expected a number > 0")
-        for name in ("offset", "clip"):
-            if not 0.0 <= getattr(self, name) < float("inf"):
-                raise InputError(f"{name} = {getattr(self, name)!r}: expected a number ≥ 0")
-
-    def with_options(self, **options: Any) -> Settings:
-        """A copy with every option that is not None set."""
-        return replace(self, **{k: v for k, v in options.items() if v is not None})
+    source: str
+    natural: float
+    certified: dict[str, float]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A named set of settings: the model's architecture, its training and its fine-tuning."""
+    """A named set of settings: the model's architecture, its training and its fine-tuning.
+
+    Args:
+        origin: The recipe whose model this one fine-tunes; None trains from random weights.
+        expected: Figures of a source, and ours where they were measured.
+        cost: Time and memory, in words.
+    """
 
     name: str
     family: str
     dataset: str
-    model: dict[str, int]
+    model: dict[str, Any]
     train: Settings
     finetune: Settings
     note: str = ""
+    origin: str | None = None
+    expected: tuple[Expected, ...] = ()
+    cost: dict[str, str] = field(default_factory=dict)
 
 
 def recipe_names() -> list[str]:
@@ -91,17 +78,38 @@ def load_recipe(name: str) -> Recipe:
         near = difflib.get_close_matches(name, names, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(names)}"
         raise InputError(f"--recipe {name!r}: no such recipe; {hint}")
-    text = (resources.files("certlip.training") / "recipes" / f"{name}.toml").read_text("utf-8")
-    table = tomllib.loads(text)
+    table = _table(name)
+    origin = table.get("origin")
+    if origin is not None:
+        table = {key: _table(origin)[key] for key in ("family", "model", "train")} | table
+    try:
+        train = Settings.from_table(table["train"])
+        finetune = Settings.from_table(table.get("finetune") or _finetune_of(name))
+    except InputError as error:
+        raise InputError(f"recipe {name}: {error}") from None
     return Recipe(
         name=name,
         family=table["family"],
         dataset=table["dataset"],
         model=table["model"],
-        train=_settings(name, table["train"]),
-        finetune=_settings(name, table["finetune"]),
+        train=train,
+        finetune=finetune,
         note=table["note"],
+        origin=origin,
+        expected=tuple(Expected(**figures) for figures in table.get("expected", ())),
+        cost=table.get("cost", {}),
     )
+
+
+def _table(name: str) -> dict[str, Any]:
+    text = (resources.files("certlip.training") / "recipes" / f"{name}.toml").read_text("utf-8")
+    return tomllib.loads(text)
+
+
+def _finetune_of(name: str) -> dict[str, Any]:
+    """The fine-tuning of the recipe that begins with this one; the defaults if none does."""
+    tables = (_table(other) for other in recipe_names())
+    return next((table["finetune"] for table in tables if table.get("origin") == name), {})
 
 
 def recipe_for(family: str | None = None, dataset: str | None = None) -> Recipe:
@@ -124,12 +132,3 @@ def recipe_for(family: str | None = None, dataset: str | None = None) -> Recipe:
     own = NAMED[family].func
     like = recipe_for(next(name for name, model in MODELS.items() if model is own), dataset)
     return replace(like, family=family, model={}, note=f"{family}, trained like {like.name}")
-
-
-def _settings(name: str, table: dict[str, Any]) -> Settings:
-    unknown = set(table) - {field.name for field in fields(Settings)}
-    if unknown:
-        raise InputError(f"recipe {name}: unknown setting {sorted(unknown)[0]!r}")
-    if "betas" in table:
-        table = {**table, "betas": tuple(table["betas"])}
-    return Settings(**table)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,36 +10,38 @@ import torch
 from certlip.blocks import Network, save
 from certlip.data import Dataset
 from certlip.models import build
-from certlip.training.loop import Progress, fit, history_entry
-from certlip.training.recipe import Settings
+from certlip.training.loop import Conduct, Job, fit, history_entry
+from certlip.training.settings import Settings
+from certlip.training.validation import certified_score
 
 
 def train(
     family: str,
-    architecture: dict[str, int],
+    architecture: dict[str, Any],
     data: Dataset,
     validation: Dataset,
     settings: Settings,
     out: Path,
-    *,
-    resume: bool = False,
-    device: str = "cpu",
-    on_epoch: Callable[[Progress], None] | None = None,
+    **conduct: Any,
 ) -> Network:
-    """Trains and writes `out/model.pt`, `out/metrics.jsonl` and, while it runs, a checkpoint.
+    """Trains and writes `out/model.pt`, `out/metrics.jsonl`, `out/metrics.csv` and a checkpoint.
 
     The model is `certlip.models.build(family, data.shape, data.classes, **architecture)`.
+
+    Args:
+        conduct: The fields of `certlip.training.Conduct`: `resume`, `device`, `minutes`, `on_epoch`, ….
 
     Returns:
         The frozen network of the epoch with the best certified accuracy on the validation split.
 
     Raises:
         InputError: unknown family, an architecture that does not fit the data, an unusable folder.
-        InconclusiveError: no epoch could be proven.
+        InconclusiveError: no epoch could be proven, or the time is over.
     """
+    how = Conduct(**conduct)
     torch.manual_seed(settings.seed)
     model = build(family, data.shape, data.classes, **architecture)
-    model = model.to(device=device, dtype=model.dtype)
+    model = model.to(device=how.device, dtype=model.dtype)
     key: dict[str, Any] = {
         "step": "train",
         "family": family,
@@ -48,30 +49,15 @@ def train(
         "shape": list(data.shape),
         "data": data.sha256(),
         "validation": validation.sha256(),
-        "settings": settings.__dict__,
+        "settings": settings.table(),
     }
-    network, metrics = fit(
-        model,
-        model.freeze,
-        data,
-        validation,
-        settings,
-        out,
-        key=key,
-        resume=resume,
-        score=certified_score,
-        device=device,
-        on_epoch=on_epoch,
-    )
+    job = Job(model, model.freeze, data, validation, settings, out, certified_score, key)
+    network, metrics = fit(job, how)
     facts = {"family": family, "architecture": architecture, "dataset": data.name}
     chosen = max((m for m in metrics if m.get("proven")), key=certified_score)
     network = network.with_history(
         history_entry("train", settings, **facts, epoch=chosen["epoch"], data_sha256=data.sha256())
     )
-    save(network, out / "model.pt")
+    if how.group.first:
+        save(network, out / "model.pt")
     return network
-
-
-def certified_score(row: dict[str, Any]) -> float:
-    """Natural plus certified accuracies on the validation split; the mean radius breaks ties."""
-    return row["natural"] + sum(row["certified"].values()) + 1e-3 * row["radius"]

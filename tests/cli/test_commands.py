@@ -238,10 +238,10 @@ def test_interrupt_keeps_what_was_done(certlip, tmp_path, monkeypatch):
 
     original = loop._epoch
 
-    def interrupted(module, optimizer, x, label, epoch, settings):
-        if epoch == 11:
+    def interrupted(job, stepper, state, clock):
+        if state.epoch == 11:
             raise KeyboardInterrupt
-        return original(module, optimizer, x, label, epoch, settings)
+        return original(job, stepper, state, clock)
 
     line = ("train", "--dataset", "digits", "--epochs", 20, "--limit", 200, "--out", tmp_path)
     monkeypatch.setattr(loop, "_epoch", interrupted)

@@ -6,7 +6,6 @@ import dataclasses
 import importlib
 import json
 
-import numpy as np
 import pytest
 import torch
 
@@ -18,8 +17,7 @@ from certlip.models import MODELS
 from certlip.reparam import reparametrize
 from certlip.solvers import Evaluator
 from certlip.training import Settings, finetune, train
-from certlip.training.losses import margin_cross_entropy
-from certlip.training.schedule import triangular
+from certlip.training.losses.cross_entropy import CrossEntropy
 
 ARCHITECTURE = {"width": 64, "hidden": 16, "depth": 2}
 
@@ -78,17 +76,17 @@ def test_resume_names_what_is_other_and_nothing_else(splits, tmp_path):
 def test_a_kill_before_the_last_metrics_loses_none(splits, tmp_path, monkeypatch):
     from certlip.training import loop
 
-    write = loop._write_metrics
+    write = loop.write_metrics
 
     def killed(folder, metrics):
         if len(metrics) == 6:
             raise Killed
         write(folder, metrics)
 
-    monkeypatch.setattr(loop, "_write_metrics", killed)
+    monkeypatch.setattr(loop, "write_metrics", killed)
     with pytest.raises(Killed):
         run(splits, tmp_path)
-    monkeypatch.setattr(loop, "_write_metrics", write)
+    monkeypatch.setattr(loop, "write_metrics", write)
     run(splits, tmp_path, resume=True)
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 6
 
@@ -152,12 +150,12 @@ def test_the_kept_model_is_proven_and_has_a_history(splits, tmp_path):
 
 
 def test_a_model_that_cannot_be_proven_is_never_kept(splits, tmp_path, monkeypatch):
-    from certlip.training import loop
+    from certlip.training import validation
 
     def refuse(network):
         raise InconclusiveError("planted")
 
-    monkeypatch.setattr(loop, "prove", refuse)
+    monkeypatch.setattr(validation, "prove", refuse)
     with pytest.raises(InconclusiveError, match="no epoch gave a model"):
         run(splits, tmp_path)
     assert not (tmp_path / "model.pt").exists()
@@ -260,7 +258,9 @@ def test_convolutions_with_zero_padding_stay_as_they_are(splits, tmp_path):
 
 def test_an_epoch_that_is_worse_somewhere_is_not_kept(splits, tmp_path):
     origin = run(splits, tmp_path / "sll")
-    settings = Settings(epochs=1, lr=3e-2, clip=0.0, checkpoint_every=1, offset=5.0)
+    settings = Settings(
+        epochs=1, lr=3e-2, clip=0.0, checkpoint_every=1, loss=CrossEntropy(offset=5.0)
+    )
     tuned = finetune(origin, splits["train"], splits["validation"], settings, tmp_path / "lben")
     rows = (tmp_path / "lben" / "metrics.jsonl").read_text().splitlines()
     assert json.loads(rows[0])["natural"] < 0.97 or tuned.history[-1]["epochs_not_worse"] == [1]
@@ -275,8 +275,8 @@ def test_an_epoch_is_compared_with_the_origin(splits, tmp_path, monkeypatch):
     module = importlib.import_module("certlip.training.finetune")
     origin, validated, rows = run(splits, tmp_path / "sll"), module.validated, []
 
-    def better(network, validation):
-        rows.append(row := validated(network, validation))
+    def better(network, validation, radii):
+        rows.append(row := validated(network, validation, radii))
         if network is origin:
             row["certified"] = {eps: share + 0.5 for eps, share in row["certified"].items()}
         return row
@@ -302,20 +302,6 @@ def test_frozen_networks_do_not_follow_training(splits, tmp_path):
         for parameter in parts.lben.parameters():
             parameter.add_(1.0)
     assert frozen.sha256() == before != parts.freeze().sha256()
-
-
-def test_loss_is_cross_entropy_of_the_shifted_logits():
-    logits, label = torch.tensor([[1.0, 2.0, 0.5]]), torch.tensor([1])
-    p = np.exp(np.array([1.0, 2.0 - 0.7, 0.5]) / 0.2)
-    expected = -0.2 * np.log(p[1] / p.sum())
-    assert float(margin_cross_entropy(logits, label, 0.7, 0.2)) == pytest.approx(expected, rel=1e-6)
-
-
-def test_triangular_schedule():
-    assert triangular(0.0) == 0.0
-    assert triangular(0.4) == 1.0
-    assert triangular(0.2) == 0.5
-    assert triangular(1.0) == 0.0
 
 
 #: shapes of the samples of the datasets that have recipes
