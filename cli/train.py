@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -12,11 +13,19 @@ from typer.core import TyperCommand
 
 from certlip.errors import InputError
 
+from .fitting import BatchSize, Epochs, LearningRate, MaxMinutes, RecipeName, Resume, Run, tune
 from .options import DataDir, Limit, OptionalDataset, TrainSplit, emit_run, read_data
+from .ranks import together
 from .session import Session, command
-from .watching import watch
+
+if TYPE_CHECKING:
+    from certlip.blocks import Network
+    from certlip.data import Dataset
+    from certlip.training import Recipe, Settings
+    from certlip.training.recipe import Expected
 
 
+@together
 def train(
     session: Session,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the run.")] = None,
@@ -27,59 +36,82 @@ def train(
     data_dir: DataDir = None,
     split: TrainSplit = "train",
     limit: Limit = None,
-    recipe: Annotated[str | None, typer.Option(help="A named set of settings.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Samples per step.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    recipe: RecipeName = None,
+    resume: Resume = False,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    lr: LearningRate = None,
+    max_minutes: MaxMinutes = None,
     show_list: Annotated[bool, typer.Option("--list", help="List the recipes.")] = False,
 ) -> int:
     """Train a model and write OUT/model.pt, the best epoch whose bound is proven."""
     from certlip.training import load_recipe, recipe_for
-    from certlip.training import train as run
 
     if show_list:
         return _show_list(session)
     if out is None:
         raise InputError("--out is missing: the folder of the run")
-    settings = load_recipe(recipe) if recipe else recipe_for(family, dataset)
-    if family is not None and family != settings.family:
-        raise InputError(f"--family {family!r}: recipe {settings.name} trains {settings.family!r}")
-    options = settings.train.with_options(
-        epochs=epochs, batch_size=batch_size, lr=lr, seed=session.seed
-    )
+    source = load_recipe(recipe) if recipe else recipe_for(family, dataset)
+    if family is not None and family != source.family:
+        raise InputError(f"--family {family!r}: recipe {source.name} trains {source.family!r}")
+    run = Run(session, resume, max_minutes)
     session.prepare_torch()
-    name = dataset or settings.dataset
+    options = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": session.seed}
+    name = dataset or source.dataset
     data = read_data(name, data_dir, split, limit)
     validation = read_data(name, data_dir, "validation", limit)
-    architecture = dict(settings.model)
-    if settings.family in ("sll", "cpl"):  # their width is that of the input or more
-        architecture["width"] = max(architecture["width"], data.x.shape[1], data.classes)
-    with watch(session, out, resume) as on_epoch:
-        network = run(
-            settings.family,
-            architecture,
-            data,
-            validation,
-            options,
-            out,
-            resume=resume,
-            device=session.device,
-            on_epoch=on_epoch,
+    if source.origin is None:
+        network = _train(run, source, data, validation, source.train.with_options(**options), out)
+    else:
+        settings = source.finetune.with_options(**options)
+        network = tune(
+            run, _origin(run, source, data, validation, out), data, validation, settings, out
         )
-    session.say(f"wrote {out / 'model.pt'}, epoch {network.history[-1]['epoch']}")
     emit_run(session, "train", out, network)
     return 0
+
+
+def _train(
+    run: Run, recipe: Recipe, data: Dataset, validation: Dataset, settings: Settings, out: Path
+) -> Network:
+    """Trains from random weights."""
+    from certlip.training import train as fit
+
+    architecture = dict(recipe.model)
+    if recipe.family in ("sll", "cpl"):  # their width is that of the input or more
+        architecture["width"] = max(architecture["width"], data.width, data.classes)
+    with run.conduct(out) as conduct:
+        network = fit(recipe.family, architecture, data, validation, settings, out, **conduct)
+    run.session.say(f"wrote {out / 'model.pt'}, epoch {network.history[-1]['epoch']}")
+    return network
+
+
+def _origin(run: Run, recipe: Recipe, data: Dataset, validation: Dataset, out: Path) -> Network:
+    """The model that the recipe fine-tunes, in OUT/origin: trained by its own recipe, or there already.
+
+    It keeps its own settings but for the seed: --epochs and the like are those of the fine-tuning.
+    """
+    from certlip.blocks import load
+    from certlip.training import load_recipe
+
+    assert recipe.origin is not None
+    folder = out / "origin"
+    if run.resume and (folder / "model.pt").exists():
+        return load(folder / "model.pt")
+    origin = load_recipe(recipe.origin)
+    run.session.say(f"first its origin, {origin.name}")
+    settings = origin.train.with_options(seed=run.session.seed)
+    return _train(run, origin, data, validation, settings, folder)
 
 
 def _show_list(session: Session) -> int:
     from certlip.models import MODELS, NAMED
     from certlip.training import load_recipe, recipe_for, recipe_names
 
-    table = Table("recipe", "family", "dataset", "what")
+    table = Table("recipe", "family", "dataset", "what", "expected: natural, certified")
     recipes = [load_recipe(name) for name in recipe_names()]
     for r in recipes:
-        table.add_row(r.name, r.family, r.dataset, r.note)
+        table.add_row(r.name, r.family, r.dataset, r.note, "\n".join(map(_figures, r.expected)))
     session.say(table)
     for name in NAMED:
         if name not in {r.family for r in recipes}:
@@ -88,11 +120,28 @@ def _show_list(session: Session) -> int:
         {
             "schema": "certlip/recipes/1",
             "recipes": [r.name for r in recipes],
+            "details": {r.name: _details(r) for r in recipes},
             "families": list(MODELS),
             "networks": list(NAMED),
         }
     )
     return 0
+
+
+def _figures(expected: Expected) -> str:
+    certified = ", ".join(f"{share:g} at {eps}" for eps, share in expected.certified.items())
+    return f"{expected.natural:g}; {certified} ({expected.source})"
+
+
+def _details(recipe: Recipe) -> dict[str, Any]:
+    return {
+        "family": recipe.family,
+        "dataset": recipe.dataset,
+        "origin": recipe.origin,
+        "note": recipe.note,
+        "expected": [asdict(figures) for figures in recipe.expected],
+        "cost": recipe.cost,
+    }
 
 
 class _WithFamilies(TyperCommand):

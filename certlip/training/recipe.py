@@ -7,6 +7,7 @@ import difflib
 import tomllib
 from dataclasses import dataclass, field, replace
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from certlip.errors import InputError
@@ -18,7 +19,6 @@ DEFAULT = {
     ("digits", "sll"): "digits-quick",
     ("mnist", "sll"): "mnist-dense",
     ("mnist", "mondeq"): "havens2023-mnist-mondeq",
-    ("mnist", "winston2020-fc"): "havens2023-mnist-mondeq",
     ("cifar10", "havens2023-sll"): "havens2023-cifar10-sll",
     ("cifar100", "havens2023-sll"): "havens2023-cifar100-sll",
     **{
@@ -26,6 +26,10 @@ DEFAULT = {
         for size in ("small", "medium", "large", "xlarge")
     },
 }
+
+
+NEEDED = ("family", "dataset", "model", "train")
+OPTIONAL = ("note", "origin", "finetune", "expected", "cost")
 
 
 @dataclass(frozen=True)
@@ -68,24 +72,26 @@ def recipe_names() -> list[str]:
 
 
 def load_recipe(name: str) -> Recipe:
-    """The recipe of that name.
+    """The recipe of that name, or of that file if the name ends in `.toml`.
 
     Raises:
-        InputError: there is none; the message names the nearest.
+        InputError: there is none, and the message names the nearest; or it is no recipe.
     """
-    names = recipe_names()
-    if name not in names:
-        near = difflib.get_close_matches(name, names, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(names)}"
-        raise InputError(f"--recipe {name!r}: no such recipe; {hint}")
     table = _table(name)
     origin = table.get("origin")
     if origin is not None:
         table = {key: _table(origin)[key] for key in ("family", "model", "train")} | table
+    missing = [key for key in NEEDED if key not in table]
+    if missing:
+        raise InputError(f"recipe {name}: no {missing[0]!r}; expected {', '.join(NEEDED)}")
+    unknown = sorted(set(table) - {*NEEDED, *OPTIONAL})
+    if unknown:
+        raise InputError(f"recipe {name}: unknown entry {unknown[0]!r}")
     try:
         train = Settings.from_table(table["train"])
         finetune = Settings.from_table(table.get("finetune") or _finetune_of(name))
-    except InputError as error:
+        expected = tuple(Expected(**figures) for figures in table.get("expected", ()))
+    except (InputError, TypeError) as error:
         raise InputError(f"recipe {name}: {error}") from None
     return Recipe(
         name=name,
@@ -94,16 +100,26 @@ def load_recipe(name: str) -> Recipe:
         model=table["model"],
         train=train,
         finetune=finetune,
-        note=table["note"],
+        note=table.get("note", ""),
         origin=origin,
-        expected=tuple(Expected(**figures) for figures in table.get("expected", ())),
+        expected=expected,
         cost=table.get("cost", {}),
     )
 
 
 def _table(name: str) -> dict[str, Any]:
-    text = (resources.files("certlip.training") / "recipes" / f"{name}.toml").read_text("utf-8")
-    return tomllib.loads(text)
+    names = recipe_names()
+    if name in names:
+        text = (resources.files("certlip.training") / "recipes" / f"{name}.toml").read_text("utf-8")
+        return tomllib.loads(text)
+    if name.endswith(".toml"):
+        try:
+            return tomllib.loads(Path(name).read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"--recipe {name}: cannot be read ({error})") from None
+    near = difflib.get_close_matches(name, names, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(names)}"
+    raise InputError(f"--recipe {name!r}: no such recipe; {hint}")
 
 
 def _finetune_of(name: str) -> dict[str, Any]:

@@ -3,23 +3,111 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 
 import pytest
 import torch
 
+from certlip.data.augment.flip import Flip
+from certlip.data.augment.jitter import Jitter
 from certlip.errors import InputError
 from certlip.models import MODELS, NAMED, build
 from certlip.training import Settings, load_recipe, recipe_for, recipe_names
+from certlip.training.losses.cross_entropy import CrossEntropy
+from certlip.training.losses.multi_margin import MultiMargin
+from certlip.training.schedules.cosine import Cosine
 
-SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28)}
+SHAPES = {
+    "digits": ((1, 8, 8), 10),
+    "mnist": ((1, 28, 28), 10),
+    "cifar10": ((3, 32, 32), 10),
+    "cifar100": ((3, 32, 32), 100),
+}
+
+MINE = """
+family = "mondeq"
+dataset = "digits"
+
+[model]
+hidden = 12
+
+[train]
+epochs = 2
+
+[train.loss]
+name = "multi-margin"
+margin = 0.5
+
+[train.schedule]
+name = "cosine"
+"""
 
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_loads(name):
     recipe = load_recipe(name)
     assert recipe.note
-    with torch.device("meta"):  # its sizes fit its family and its data
-        build(recipe.family, SHAPES[recipe.dataset], 10, **recipe.model)
+    shape, classes = SHAPES[recipe.dataset]
+    sizes = dict(recipe.model)
+    assert len(sizes.pop("mean", shape[:1])) in (1, shape[0])
+    with torch.device(
+        "meta"
+    ):  # its sizes fit its family and its data; a mean cannot be checked there
+        build(recipe.family, shape, classes, **sizes)
+
+
+def test_settings_are_plain_values_and_back():
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        for settings in (recipe.train, recipe.finetune):
+            plain = json.loads(json.dumps(settings.table()))
+            assert Settings.from_table(plain) == settings
+    changed = Settings(augment=(Jitter(contrast=(0.9, 1.1)), Flip()), ema=0.9)
+    assert Settings.from_table(changed.table()) == changed != Settings()
+
+
+def test_the_recipes_of_the_paper_have_its_hyper_parameters():
+    sll, lben = (load_recipe(f"havens2023-cifar10-{name}") for name in ("sll", "lben"))
+    assert (sll.train.epochs, sll.train.lr, sll.train.betas) == (1000, 1e-2, (0.5, 0.9))
+    assert sll.train.loss == CrossEntropy(offset=1.41421, temperature=0.25)
+    assert [change.name for change in sll.train.augment] == ["crop", "flip", "jitter"]
+    assert (lben.family, lben.model, lben.origin) == (sll.family, sll.model, sll.name)
+    assert (lben.finetune.epochs, lben.finetune.lr, lben.finetune.kernel_l1) == (40, 1e-7, 0.1)
+    assert lben.finetune.clip == 1.0
+    assert sll.finetune == lben.finetune  # of a model that was trained without the second recipe
+    assert lben.expected[0].certified["1"] == 0.123
+    assert load_recipe("araujo2023-xlarge").train.loss.offset == pytest.approx(
+        1.5 * 2**0.5, rel=1e-5
+    )
+
+
+def test_a_file_is_a_recipe_too(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(MINE)
+    recipe = load_recipe(str(path))
+    assert recipe.train == Settings(epochs=2, loss=MultiMargin(margin=0.5), schedule=Cosine())
+    assert recipe.model == {"hidden": 12}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("epochs = 2", "epoch = 2", "unknown setting 'epoch'"),
+        ("multi-margin", "multi-margins", "loss 'multi-margins': there is none; did you mean"),
+        ("margin = 0.5", "margins = 0.5", "loss multi-margin: unknown option 'margins'"),
+        ("margin = 0.5", "margin = -1", "margin = -1: expected a number > 0"),
+        ('"cosine"', '"cosinus"', "schedule 'cosinus'"),
+        ('dataset = "digits"', "", "no 'dataset'"),
+        ("[train]", "[tuning]\n[train]", "unknown entry 'tuning'"),
+        ("epochs = 2", "epochs = ", "cannot be read"),
+    ],
+)
+def test_a_file_that_is_no_recipe_says_why(tmp_path, old, new, said):
+    path = tmp_path / "mine.toml"
+    path.write_text(MINE.replace(old, new))
+    with pytest.raises(InputError, match=re.escape(said)):
+        load_recipe(str(path))
 
 
 def test_every_family_and_network_starts_from_a_recipe():
