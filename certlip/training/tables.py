@@ -54,7 +54,8 @@ def as_table(part: Part) -> dict[str, Any]:
 
 def require(what: str, value: float, *, above: float | None = None, least: float = 0.0) -> None:
     """Raises an `InputError` unless the value is finite and > `above`, or ≥ `least`."""
-    holds = value > above if above is not None else value >= least
-    if not (isinstance(value, (int, float)) and holds and value < float("inf")):
+    number = isinstance(value, (int, float))
+    above_it = number and (value > above if above is not None else value >= least)
+    if not (above_it and value < float("inf")):
         expected = f"> {above:g}" if above is not None else f"≥ {least:g}"
         raise InputError(f"{what} = {value!r}: expected a number {expected}")

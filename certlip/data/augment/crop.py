@@ -28,7 +28,7 @@ class Crop(Augmentation):
             raise InputError(f"padding = {self.padding!r}: expected a whole number ≥ 0")
 
     def apply(self, x: Tensor, u: Tensor) -> Tensor:
-        n, channels, height, width = x.shape
+        channels, height, width = x.shape[1:]
         if self.padding >= min(height, width):
             raise InputError(
                 f"crop: padding = {self.padding} of images of {height}×{width} pixels; "
@@ -38,7 +38,7 @@ class Crop(Augmentation):
         rows = _reflected(torch.arange(height) + shift[:, :1], height).to(x.device)
         columns = _reflected(torch.arange(width) + shift[:, 1:], width).to(x.device)
         place = (rows * width)[:, :, None] + columns[:, None, :]  # (n, h, w)
-        flat = place.reshape(n, 1, -1).expand(-1, channels, -1)
+        flat = place.flatten(1)[:, None].expand(-1, channels, -1)
         return x.flatten(2).gather(2, flat).reshape(x.shape)
 
 
