@@ -15,7 +15,6 @@ from .options import (
     EPS,
     DataDir,
     DatasetName,
-    EpsOption,
     Limit,
     ModelPath,
     Split,
@@ -27,6 +26,8 @@ from .ranks import together
 from .searching import one_search
 from .session import Session, command
 
+EPS_LINF = "1/255,2/255,8/255,0.1"
+
 
 def certify(
     session: Session,
@@ -35,8 +36,11 @@ def certify(
     data_dir: DataDir = None,
     split: Split = "test",
     limit: Limit = None,
-    norm: Annotated[str, typer.Option(help="l2.")] = "l2",
-    eps: EpsOption = EPS,
+    norm: Annotated[str, typer.Option(help="l2, linf, or both: l2,linf.")] = "l2",
+    eps: Annotated[
+        str | None,
+        typer.Option(help=f"Radii in raw input units; by default {EPS} (l2), {EPS_LINF} (linf)."),
+    ] = None,
     semantics: Annotated[
         str, typer.Option(help="real, or float32: the deployed evaluation as well.")
     ] = "real",
@@ -58,8 +62,9 @@ def certify(
     ] = None,
 ) -> int:
     """Certify a model on a dataset: radii that no perturbation can break, proven."""
-    from certlip.certify import parse_eps
+    from certlip.certify import parse_eps, parse_norms
     from certlip.certify.float32 import require_bounded
+    from certlip.certify.norms import NORMS
     from certlip.certify.radii import SEMANTICS
     from certlip.report.html import require_packages
     from certlip.report.terminal import blocks_table, certify_table
@@ -68,12 +73,18 @@ def certify(
     from .gates import parse_gates
     from .run_folder import check_folder
 
-    for option, value, known in (("norm", norm, ["l2"]), ("semantics", semantics, SEMANTICS)):
-        if value not in known:
-            raise InputError(f"--{option} {value}: expected {' or '.join(known)}")
+    norms = parse_norms(norm)
+    if semantics not in SEMANTICS:
+        raise InputError(f"--semantics {semantics}: expected {' or '.join(SEMANTICS)}")
     if certificate is not None and semantics != "real":
         raise UnsupportedError(
             f"--certificate with --semantics {semantics}: the format covers real only"
+        )
+    if certificate is not None and "l2" not in norms:
+        raise UnsupportedError(f"--certificate with --norm {norm}: the format covers l2 only")
+    if semantics != "real" and "linf" in norms:
+        raise UnsupportedError(
+            f"--norm {norm} with --semantics {semantics}: interval bounds cover real only"
         )
     for option, value, low in (("falsify", falsify, 0), ("steps", steps, 1)):
         if value < low:
@@ -87,7 +98,8 @@ def certify(
         check_folder(report, resume)
     elif resume:
         raise InputError("--resume: expected --report DIR, the folder of the run to go on with")
-    values, gates, tried = parse_eps(eps), parse_gates(fail_under), parse_attacks(attacks)
+    values = {name: parse_eps(eps or own) for name, own in zip(NORMS, (EPS, EPS_LINF), strict=True)}
+    gates, tried = parse_gates(fail_under), parse_attacks(attacks)
     session.prepare_torch()
     search = one_search(session, method, solver)
     network = read_model(model)
@@ -99,7 +111,9 @@ def certify(
         network,
         str(model),
         data,
-        values,
+        values[norms[0]],
+        norms=norms,
+        eps_linf=values["linf"] if "linf" in norms else (),
         gates=gates,
         search=search,
         semantics=semantics,

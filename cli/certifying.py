@@ -43,6 +43,8 @@ def certify_run(
     data: Dataset,
     eps: Sequence[Eps],
     *,
+    norms: Sequence[str] = ("l2",),
+    eps_linf: Sequence[Eps] = (),
     gates: Sequence[Gate] = (),
     search: Search | None = None,
     semantics: str = "real",
@@ -61,6 +63,7 @@ def certify_run(
     With `report` the rows are in its folder as soon as a batch is certified, and `resume` goes on with
     the run there. What comes after the last row is done again: it depends on the rows alone.
     Several processes share the rows; rank 0 does the rest, and all have the same document.
+    ε and gates are of the first of the norms, `eps_linf` of the ℓ∞ norm if it is one of them.
 
     Raises:
         RejectedError, InconclusiveError: no bound could be proven; then nothing is certified.
@@ -70,6 +73,7 @@ def certify_run(
     from certlip.certificate import require_covered
     from certlip.certify import (
         Certifier,
+        LinfPart,
         Status,
         Tally,
         certify_document,
@@ -95,7 +99,7 @@ def certify_run(
         "device": session.device,
         "dtype": "float64",
         "semantics": semantics,
-        "norm": "l2",
+        "norm": ",".join(norms),
         "method": "auto" if search is None else search.method,
         "dataset": data.name,
         "split": data.split,
@@ -109,6 +113,7 @@ def certify_run(
             **settings,
             "solver": None if search is None else search.solver,
             "eps": [e.text for e in eps],
+            "eps_linf": [e.text for e in eps_linf],
             "attacks": list(attacks),
             "steps": steps,
             "restarts": restarts,
@@ -133,7 +138,9 @@ def certify_run(
             run_folder.require_same(report, own)
     proof = crew.from_first(proof)
     proved = time.perf_counter()
-    certifier = Certifier(network, proof, device=session.device, semantics=semantics)
+    certifier = Certifier(
+        network, proof, device=session.device, semantics=semantics, norms=norms, eps_linf=eps_linf
+    )
     built = time.perf_counter() - proved
     blocks = [] if certificate is None else state_blocks(network)
     share = None
@@ -152,17 +159,20 @@ def certify_run(
         seconds = built + stream.seconds
         session.detail(f"proof {proved - start:.2f} s, certification {seconds:.2f} s")
         every = [*eps, *(gate.eps for gate in gates)]
-        counted, falsification = Tally.of(stream.rows, every), None
-        if attacked:
-            falsification = attack_rows(
+        counted = Tally.of(stream.rows, every, eps_linf)
+        found: dict[str, Falsification] = {}
+        for norm in norms if attacked else ():
+            found[norm] = attack_rows(
                 *(session, network, proof, data, stream.rows, attacked, counted.with_radius),
+                norm=norm,
                 semantics=semantics,
                 attacks=attacks,
                 steps=steps,
                 restarts=restarts,
             )
-            if falsification.broken:
-                counted = Tally.of(stream.rows, every)
+        if any(each.broken for each in found.values()):
+            counted = Tally.of(stream.rows, every, eps_linf)
+        falsification = found.get(norms[0])
         verdicts, code = judge(counted, gates)
         if counted.counts[Status.FALSIFIED]:
             code = UnsoundError.exit_code
@@ -179,11 +189,14 @@ def certify_run(
             falsification=falsification,
             gates=verdicts,
             exit_code=code,
+            linf=None
+            if certifier.linf is None
+            else LinfPart(eps_linf, certifier.linf.reason, found.get("linf")),
         )
         if certificate is not None and code != UnsoundError.exit_code:
             _write_certificate(certificate, network, proof, data, eps, stream)
         if report is not None:
-            _write_report(report, document, stream.rows, network, falsification, compare)
+            _write_report(report, document, stream.rows, network, list(found.values()), compare)
         crew.from_first(document)
     return Run(document, stream.rows, code)
 
@@ -219,15 +232,15 @@ def _write_report(
     document: dict[str, Any],
     samples: ResultsFile,
     network: Network,
-    falsification: Falsification | None,
+    falsifications: Sequence[Falsification],
     compare: Sequence[tuple[str, dict[str, Any], ResultsFile]],
 ) -> None:
     from certlip.certify.attacks import save_counterexamples
     from certlip.files import atomic
     from certlip.report import write
 
-    if falsification is not None and falsification.broken:
-        broken = falsification.broken
+    broken = [c for each in falsifications for c in each.broken]
+    if broken:
         path = folder / run_folder.COUNTEREXAMPLES
         atomic(path, lambda file: save_counterexamples(file, broken, network))
     write("html", folder / run_folder.PAGE, document, samples, compare)

@@ -50,12 +50,13 @@ def attack_rows(
     attacked: int,
     with_radius: int,
     *,
+    norm: str = "l2",
     semantics: str,
     attacks: Sequence[str],
     steps: int,
     restarts: int,
 ) -> Falsification:
-    """Attacks `attacked` of the `with_radius` samples that have one, each inside its own radius.
+    """Attacks `attacked` of the `with_radius` samples that have one, each inside its own radius of a norm.
 
     The rows of those that are broken say `falsified` afterwards.
     """
@@ -66,6 +67,8 @@ def attack_rows(
     from certlip.certify import Status, falsify
 
     chosen = _spread(rows, attacked, with_radius)
+    name = "radius_lower_linf" if norm == "linf" else "radius_lower"
+    chosen = [row for row in chosen if float(row[name]) > 0.0]
     index = np.array([row["index"] for row in chosen], dtype=int)
     with session.console.status(f"attacking {len(index)} certified points"):
         found = falsify(
@@ -73,7 +76,8 @@ def attack_rows(
             proof,
             data.rows(index),
             np.array([row["predicted"] for row in chosen], dtype=int),
-            np.array([float(row["radius_lower"]) for row in chosen]),
+            np.array([float(row[name]) for row in chosen]),
+            norm=norm,
             semantics=semantics,
             attacks=attacks,
             steps=steps,
@@ -87,7 +91,7 @@ def attack_rows(
         broken[row["index"]] = {**row, "status": str(Status.FALSIFIED)}
         session.say(
             f"UNSOUND: sample {row['index']} is class {c.other} in {c.semantics} arithmetic at "
-            f"distance {c.distance!r}, inside its certified radius {row['radius_lower']}; please "
+            f"distance {c.distance!r}, inside its certified {norm} radius {row[name]}; please "
             "report this as a bug (--report keeps the point)"
         )
     rows.change(broken)

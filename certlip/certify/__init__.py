@@ -3,9 +3,11 @@
 from certlip.certify.attacks import Counterexample as Counterexample
 from certlip.certify.attacks import Falsification as Falsification
 from certlip.certify.attacks import falsify as falsify
+from certlip.certify.document import LinfPart as LinfPart
 from certlip.certify.document import certify_document as certify_document
 from certlip.certify.eps import Eps as Eps
 from certlip.certify.eps import parse_eps as parse_eps
+from certlip.certify.norms import parse_norms as parse_norms
 from certlip.certify.radii import Certifier as Certifier
 from certlip.certify.radii import Radii as Radii
 from certlip.certify.radii import certify as certify

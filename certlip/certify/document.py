@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from certlip._version import __version__
@@ -14,6 +15,26 @@ from certlip.lmi import BlockProof, NetworkProof
 from certlip.lmi.pairs import pair_kinds
 
 SCHEMA = "certlip/certify/1"
+
+
+@dataclass(frozen=True)
+class LinfPart:
+    """ε of the ℓ∞ norm, why there are no interval bounds if so, and the attack on what was proven."""
+
+    eps: Sequence[Eps]
+    reason: str | None
+    falsification: Falsification | None
+
+    def entry(self, counted: Tally) -> dict[str, Any]:
+        falsification = self.falsification
+        return {
+            "eps": [e.text for e in self.eps],
+            "certified_accuracy": {e.text: counted.linf[e.text] / counted.n for e in self.eps},
+            "methods": dict(counted.methods),
+            "interval": self.reason is None,
+            "interval_reason": self.reason,
+            "falsifier": None if falsification is None else falsification.summary(),
+        }
 
 
 def block_row(k: int, block: Block, proof: BlockProof | None) -> dict[str, Any]:
@@ -41,12 +62,14 @@ def certify_document(
     falsification: Falsification | None,
     gates: Sequence[dict[str, Any]] = (),
     exit_code: int = 0,
+    linf: LinfPart | None = None,
 ) -> dict[str, Any]:
     """The JSON document. Proven numbers are strings that read back to the same double.
 
     Args:
         counted: The counts over all samples, at every ε of `eps` and perhaps more.
         seconds: Measured while `timed` samples were certified, fewer than n after a resume.
+        linf: What only a certification in the ℓ∞ norm knows.
     """
     n = counted.n
     document = {
@@ -75,6 +98,8 @@ def certify_document(
         "status": "done",
         "exit_code": exit_code,
     }
+    if linf is not None:
+        document["linf"] = linf.entry(counted)
     if not timed:
         document["throughput_reason"] = "every sample was certified in an earlier run"
     return document

@@ -1,4 +1,4 @@
-"""Certified ℓ2 radii: R = min_j m̲_j / L̄_aj, rounded down, in raw input units.
+"""Certified ℓ2 radii: R = min_j m̲_j / L̄_aj, rounded down, in raw input units; and ℓ∞ radii beside them.
 
 The class a is constant for every ‖x′ − x‖ < min_j m̲_j/L̄_aj; the reported radius lies strictly
 below that quotient, so "≤ radius" is true. No margin, no radius; a tie is never certified.
@@ -6,18 +6,19 @@ below that quotient, so "≤ radius" is true. No margin, no radius; a tie is nev
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from certlip.blocks import Network
 from certlip.certify.enclosure import Encloser
-from certlip.certify.enclosure.network import ROWS
+from certlip.certify.enclosure.network import ROWS, padded
 from certlip.certify.eps import Eps
 from certlip.certify.float32 import Deployed
+from certlip.certify.interval import LinfRadii
 from certlip.certify.status import Status
-from certlip.errors import InputError
+from certlip.errors import InputError, UnsupportedError
 from certlip.linalg.rigorous.bounds import SQRT2
 from certlip.linalg.rigorous.rounding import down, up
 from certlip.lmi import NetworkProof
@@ -32,7 +33,11 @@ SEMANTICS = ("real", "float32")
 
 @dataclass(frozen=True)
 class Radii:
-    """Per sample: what was proven. `states` holds the guesses a checker needs, by block number."""
+    """Per sample: what was proven. `states` holds the guesses a checker needs, by block number.
+
+    `radius_lower` is in the first norm that was asked for. `radius_linf` and `method_linf` ("interval",
+    "l2", or None where there is no radius) are there where ℓ∞ was.
+    """
 
     label: np.ndarray
     predicted: np.ndarray  # −1 where the status is error: no class, so never a correct one
@@ -41,6 +46,8 @@ class Radii:
     radius_lower: np.ndarray
     residual: np.ndarray
     states: dict[int, np.ndarray]
+    radius_linf: np.ndarray | None = None
+    method_linf: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.label)
@@ -62,9 +69,12 @@ class Certifier:
         proof: Its proof.
         device: Where guesses are computed; the verification is on the CPU whatever this is.
         semantics: One of `SEMANTICS`.
+        norms: Of `certlip.certify.norms.NORMS`, in that order.
+        eps_linf: ℓ∞ radii at which a sample is certified exactly if its box proves it.
 
     Raises:
-        UnsupportedError: float32 semantics of a block whose evaluation has no a-priori bound.
+        UnsupportedError: float32 semantics of a block whose evaluation has no a-priori bound, or in the
+            ℓ∞ norm.
     """
 
     def __init__(
@@ -74,10 +84,15 @@ class Certifier:
         *,
         device: str = "cpu",
         semantics: str = "real",
+        norms: Sequence[str] = ("l2",),
+        eps_linf: Sequence[Eps] = (),
     ) -> None:
         if semantics not in SEMANTICS:
             raise InputError(f"semantics {semantics!r}: expected {' or '.join(SEMANTICS)}")
-        self.network = network
+        if semantics != "real" and "linf" in norms:
+            raise UnsupportedError(f"the ℓ∞ norm with {semantics} semantics: boxes bound real only")
+        self.network, self.norms = network, tuple(norms)
+        self.linf = LinfRadii(network, eps_linf) if "linf" in norms else None
         self.deployed = Deployed(network, proof) if semantics == "float32" else None
         self.encloser = Encloser(network, proof, device=device)
         self.bounds = lowered(pair_bounds(network, proof.lip, proof.before_last()), proof)
@@ -93,7 +108,20 @@ class Certifier:
         """
         check_samples(self.network, x, label)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            return _batch(self.encloser, self.bounds, x, label, keep_states, self.deployed)
+            radii = _batch(self.encloser, self.bounds, x, label, keep_states, self.deployed)
+            return radii if self.linf is None else self._with_linf(self.linf, x, radii)
+
+    def _with_linf(self, linf: LinfRadii, x: np.ndarray, radii: Radii) -> Radii:
+        n = len(radii)  # padded for the same reason
+        predicted = padded(radii.predicted[:, None], ROWS)[:, 0].astype(np.int64)
+        l2 = padded(radii.radius_lower[:, None], ROWS)[:, 0]
+        found = linf(padded(x, ROWS), np.maximum(predicted, 0), l2)
+        radii = replace(radii, radius_linf=found.radius_lower[:n], method_linf=found.method[:n])
+        if "l2" in self.norms:
+            return radii
+        status = radii.status.copy()
+        status[(status == Status.CERTIFIED) & ~(found.radius_lower[:n] > 0.0)] = Status.UNKNOWN
+        return replace(radii, radius_lower=found.radius_lower[:n], status=status)
 
 
 def certify(
@@ -104,6 +132,8 @@ def certify(
     *,
     device: str = "cpu",
     semantics: str = "real",
+    norms: Sequence[str] = ("l2",),
+    eps_linf: Sequence[Eps] = (),
     keep_states: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Radii:
@@ -115,7 +145,9 @@ def certify(
     """
     n = x.shape[0]
     check_samples(network, x, label)
-    certifier = Certifier(network, proof, device=device, semantics=semantics)
+    certifier = Certifier(
+        network, proof, device=device, semantics=semantics, norms=norms, eps_linf=eps_linf
+    )
     parts: list[Radii] = []
     for start in range(0, n, ROWS):
         rows = slice(start, min(start + ROWS, n))
@@ -199,4 +231,6 @@ def _joined(parts: list[Radii]) -> Radii:
 
     states = {k: np.concatenate([part.states[k] for part in parts]) for k in parts[0].states}
     names = ("label", "predicted", "status", "margin_lower", "radius_lower", "residual")
+    if parts[0].radius_linf is not None:
+        names = (*names, "radius_linf", "method_linf")
     return Radii(**{name: column(name) for name in names}, states=states)

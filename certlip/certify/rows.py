@@ -13,11 +13,14 @@ from certlip.certify.status import Status
 #: Statuses of samples with a radius: an attack may have broken it afterwards.
 WITH_RADIUS = (Status.CERTIFIED, Status.FALSIFIED)
 _NAMES = {"index", "label", "predicted", "status", "margin_lower", "radius_lower", "residual"}
+_LINF = {"radius_lower_linf", "method_linf"}
+#: What an ℓ∞ radius comes from.
+METHODS: tuple[str, ...] = ("interval", "l2")
 
 
 def sample_rows(radii: Radii, first: int = 0) -> list[dict[str, Any]]:
     """The rows of samples first, first + 1, …, in the order of the data; null for no number."""
-    return [
+    rows = [
         {
             "index": first + i,
             "label": int(radii.label[i]),
@@ -29,6 +32,10 @@ def sample_rows(radii: Radii, first: int = 0) -> list[dict[str, Any]]:
         }
         for i in range(len(radii))
     ]
+    if radii.radius_linf is not None and radii.method_linf is not None:
+        for row, radius, method in zip(rows, radii.radius_linf, radii.method_linf, strict=True):
+            row |= {"radius_lower_linf": repr(float(radius)), "method_linf": method}
+    return rows
 
 
 def is_row(row: Mapping[str, Any], index: int, label: int) -> bool:
@@ -36,7 +43,9 @@ def is_row(row: Mapping[str, Any], index: int, label: int) -> bool:
 
     It says nothing about the numbers themselves: only certifying again would.
     """
-    if set(row) != _NAMES or row["status"] not in [s.value for s in Status]:
+    if set(row) - _LINF != _NAMES or row["status"] not in [s.value for s in Status]:
+        return False
+    if set(row) != _NAMES and not _is_linf(row):
         return False
     predicted, residual = row["predicted"], row["residual"]
     numbers = (predicted is None or _is(predicted, int)) and (
@@ -81,6 +90,16 @@ def radii_of_rows(rows: Iterable[Mapping[str, Any]], states: Mapping[int, np.nda
 
 def _is(value: Any, kind: type) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _is_linf(row: Mapping[str, Any]) -> bool:
+    """A radius of a sample that has one in another norm as well, and the method that gave it."""
+    if not set(row) >= _LINF or not _is_lower(row["radius_lower_linf"]):
+        return False
+    if row["radius_lower_linf"] == "0.0":
+        return row["method_linf"] is None
+    finite = float(row["radius_lower_linf"]) < np.inf
+    return finite and row["method_linf"] in METHODS and row["status"] in WITH_RADIUS
 
 
 def _is_lower(text: Any) -> bool:

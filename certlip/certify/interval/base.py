@@ -1,0 +1,22 @@
+"""What bounds a block: steps from boxes to boxes, one after the other."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from certlip.linalg.rigorous.ball import Ball
+
+
+class Step(ABC):
+    """A function of rows, applied to boxes.
+
+    Law: the box that comes out holds f(x) for every x of the box that goes in, whatever was rounded.
+    """
+
+    #: Whether f is affine: then its box is that of the centre, and a radius that grows linearly.
+    linear: ClassVar[bool] = False
+
+    @abstractmethod
+    def __call__(self, box: Ball) -> Ball:
+        """The box of f(x), for rows (batch, d)."""

@@ -1,0 +1,45 @@
+"""Boxes of rows, as balls: every x with |x − mid| ≤ rad, entry by entry.
+
+A NaN in `mid` or `rad` says nothing about its entry; it stays NaN through every step, and a comparison
+with it proves nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from certlip.linalg.rigorous.ball import Ball
+from certlip.linalg.rigorous.rounding import TINY, U
+
+
+def around(x: np.ndarray, r: np.ndarray) -> Ball:
+    """The closed ℓ∞ balls of radius r (batch,) around rows x (batch, d): exact."""
+    return Ball(x, np.zeros_like(x) + r[:, None])
+
+
+def ends(box: Ball) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper ends, each rounded outward: a sum of two is off by u of itself, 2u is one unit."""
+    rad = box.radius()
+    low, high = box.mid - rad, box.mid + rad
+    return low - 2.0 * U * np.abs(low), high + 2.0 * U * np.abs(high)
+
+
+def between(low: np.ndarray, high: np.ndarray) -> Ball:
+    """The smallest box that holds [low, high], up to rounding."""
+    mid = 0.5 * (low + high)
+    # the two roundings of either number are at most 4u(|low| + |high|) together
+    rad = 0.5 * (high - low) + 8.0 * U * (np.abs(low) + np.abs(high)) + TINY
+    return Ball(mid, rad * (1.0 + 8.0 * U))
+
+
+def inside(inner: Ball, outer: Ball) -> np.ndarray:
+    """Rows (batch,) bool of which the inner box is proven to lie in the outer one; NaN lies nowhere."""
+    gap = np.abs(inner.mid - outer.mid)
+    reach = (gap + inner.radius()) * (1.0 + 8.0 * U)
+    return np.all(reach <= outer.radius(), axis=1)
+
+
+def nothing(box: Ball, known: np.ndarray) -> Ball:
+    """The box where rows are `known` (batch,), and NaN elsewhere."""
+    kept = known[:, None]
+    return Ball(np.where(kept, box.mid, np.nan), np.where(kept, box.radius(), np.nan))
