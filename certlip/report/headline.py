@@ -18,19 +18,29 @@ def headline(document: Document) -> list[list[Row]]:
         InputError: not such a document, or a field is missing.
     """
     check_document(document)
+    linf, first = "linf" in document, "ℓ∞ ε" if field(document, "settings.norm") == "linf" else "ε"
     accuracies: list[Row] = [("natural accuracy", percent(field(document, "natural_accuracy")), "")]
     stated = field(document, "certified_accuracy")
     for eps in sorted((key for key in stated if not key.endswith("_reason")), key=parse_eps):
-        accuracies.append((f"certified at ε = {eps}", percent(stated[eps]), "bold"))
+        accuracies.append((f"certified at {first} = {eps}", percent(stated[eps]), "bold"))
+    beside = linf and first == "ε"
+    if beside:
+        inside = field(document, "linf.certified_accuracy")
+        for eps in sorted(inside, key=parse_eps):
+            accuracies.append((f"certified at ℓ∞ ε = {eps}", percent(inside[eps]), "bold"))
     proven: list[Row] = [("Lipschitz bound L ≤", upper(field(document, "lipschitz_upper")), "")]
     if "pairs" in document:
         proven.append(("bounds of pairs of classes", _pairs(field(document, "pairs")), ""))
+    if linf:
+        proven.append(("ℓ∞ radii", _methods(field(document, "linf")), ""))
     for status, count in field(document, "counts").items():
         if count or status == "certified":
             bad = status in ("falsified", "error", "unsupported")
             proven.append((status, f"{count:,}", "red" if bad else ""))
-    work: list[Row] = [
-        ("falsifier", _falsifier(field(document, "falsifier")), ""),
+    work: list[Row] = [("falsifier", _falsifier(field(document, "falsifier")), "")]
+    if beside:
+        work.append(("ℓ∞ falsifier", _falsifier(field(document, "linf.falsifier")), ""))
+    work += [
         ("samples per second", measured(field(document, "throughput")), ""),
         ("seconds", measured(field(document, "seconds")), ""),
     ]
@@ -47,6 +57,14 @@ def _falsifier(result: dict[str, Any] | None) -> str:
     if result is None:
         return "not run"
     return f"{field(result, 'broken'):,} of {field(result, 'attacked'):,} attacked points broken"
+
+
+def _methods(linf: dict[str, Any]) -> str:
+    counts = field(linf, "methods")
+    said = f"{counts['interval']:,} by boxes, {counts['l2']:,} from ℓ2"
+    return (
+        said if field(linf, "interval") else f"{said}; no boxes: {field(linf, 'interval_reason')}"
+    )
 
 
 def _pairs(counts: dict[str, int]) -> str:

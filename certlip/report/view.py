@@ -67,6 +67,7 @@ def build(document: Document, samples: Sequence[Sample], compare: Sequence[Run])
         "runs": [run, *others],
         "n": n,
         "norm": _norm(str(field(run.document, "settings.norm"))),
+        "linf": _linf(run.document),
         "natural": percent(field(run.document, "natural_accuracy")),
         "cards": [_card(run, eps, value) for eps, value in run.accuracies],
         "lipschitz_short": upper(field(run.document, "lipschitz_upper")),
@@ -80,7 +81,19 @@ def build(document: Document, samples: Sequence[Sample], compare: Sequence[Run])
 
 
 def _norm(text: str) -> str:
-    return ", ".join(NORMS.get(part.strip(), part.strip()) for part in text.split(","))
+    """The norm that radii of the page are in: the first one."""
+    first = text.split(",")[0].strip()
+    return NORMS.get(first, first)
+
+
+def _linf(document: Document) -> list[dict[str, str]]:
+    """Certified accuracies in the ℓ∞ norm, where radii of the page are in another one."""
+    if "linf" not in document or field(document, "settings.norm") == "linf":
+        return []
+    accuracies = field(document, "linf.certified_accuracy")
+    return [
+        {"eps": eps, "value": percent(accuracies[eps])} for eps in sorted(accuracies, key=parse_eps)
+    ]
 
 
 def _card(run: RunView, eps: str, value: float | None) -> dict[str, Any]:
