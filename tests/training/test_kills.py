@@ -16,6 +16,7 @@ from functools import partial
 
 import pytest
 import torch
+from forked import end, start
 
 from certlip import data, files
 from certlip.blocks import load
@@ -178,15 +179,11 @@ def test_a_folder_that_is_no_folder(splits, tmp_path):
 
 def in_a_process(train_into, out, kill_after=None):
     """Trains in a process of its own, which is killed after so many seconds; how it ended."""
-    child = os.fork()
-    if child == 0:
-        torch.set_num_threads(1)
-        train_into(out, resume=True)
-        os._exit(0)
+    child = start(lambda: train_into(out, resume=True))
     if kill_after is not None:
         time.sleep(kill_after)
         os.kill(child, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return end(child)
 
 
 def kill_and_resume(train_into, folder, kills, seed):
