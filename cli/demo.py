@@ -130,9 +130,10 @@ def _difference(sll: Network, path: Path, x: Any) -> float:
 def _verify(certificate: Path, network: Network) -> tuple[bool, str]:
     from certlip.checker import check_certificate
 
+    start = time.perf_counter()
     verdict = check_certificate(certificate, model_sha256=network.sha256())
     word = "accepted" if verdict.accepted else "REJECTED"
-    return verdict.accepted, f"{word} in {verdict.seconds:.2f} s ({verdict.reason})"
+    return verdict.accepted, f"{word} in {time.perf_counter() - start:.2f} s ({verdict.reason})"
 
 
 def _table(before: Run, after: Run) -> Table:

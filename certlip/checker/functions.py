@@ -5,15 +5,15 @@ from typing import Any
 import numpy as np
 
 from certlip.checker.reading import CertificateError, only
-from certlip.checker.rounding import UNIT, Array, gamma, norm, over
+from certlip.checker.rigorous import UNIT, Array, gamma, norm, over
 
-# σ(v, parameter), the names of parameters, and the evaluation's own error relative to σ̂(v):
+# σ(v, parameter), its name, and the evaluation's own error relative to σ̂(v):
 # 0, one rounding, or 2⁻⁴⁸ (the contract assumes 2⁻⁴⁹ of the mathematics library, relative to σ(v)).
 _KINDS = {
-    "identity": (lambda v, _: v, (), 0.0),
-    "relu": (lambda v, _: np.maximum(v, 0.0), (), 0.0),
+    "identity": (lambda v: v, (), 0.0),
+    "relu": (lambda v: np.maximum(v, 0.0), (), 0.0),
     "leaky_relu": (lambda v, s: np.where(v >= 0.0, v, s * v), ["slope"], UNIT),
-    "tanh": (lambda v, _: np.tanh(v), (), 2.0**-48),
+    "tanh": (lambda v: np.tanh(v), (), 2.0**-48),
     "elu": (lambda v, a: np.maximum(v, 0) + a * np.expm1(np.minimum(v, 0)), ["alpha"], 2.0**-48),
 }
 
@@ -27,15 +27,15 @@ def read_sigma(segments: list, width: int) -> list[tuple]:
             raise CertificateError(f"sigma {name}, expected a count > 0, parameter in [0, 1]")
     if sum(count for _, count, _ in segments) != width:
         raise CertificateError(f"sigma {segments!r:.80}, expected {width} coordinates")
-    return [(name, count, *map(float, own.values()), 0.0)[:3] for name, count, own in segments]
+    return segments
 
 
 def activate(sigma: list, v: Array) -> tuple[Array, Array]:
     """Return σ̂(v) and a bound of its own error. Slopes in [0, 1] pass on an error of v unchanged."""
     value, error, start = np.empty_like(v), np.empty_like(v), 0
-    for name, count, parameter in sigma:
+    for name, count, parameters in sigma:
         part, (function, _, relative) = (..., slice(start, start + count)), _KINDS[name]
-        value[part] = function(v[part], parameter)
+        value[part] = function(v[part], *parameters.values())
         error[part] = over(relative * np.abs(value[part]), 1)
         start += count
     return value, error
@@ -96,36 +96,25 @@ def _equilibrium(block: Any, x: Array, z: Array) -> tuple[Array, Array]:
     """y = Gz* + b_y for the true z*, from any ẑ with residual e = ẑ − σ(Wẑ + Ux + b_z).
 
     z̃ = ẑ − e = σ(Wz̃ + We + Ux + b_z), so by (3) ‖z̃ − z*‖_Γ ≤ ‖We‖_Γ/μ, and ẑ − z* = e + z̃ − z*.
-    On images e is known up to r in norm. Matrices are bounded entry by entry, e within r; and if W is
-    strictly lower triangular, |ẑ − z*| ≤ t with t = |e| + r + |W|t, by substitution.
+    The computed e is within r of e, in the norm of Γ. If a matrix W is strictly lower triangular,
+    |ẑ − z*| ≤ t with t = |e| + |W|t, by substitution.
     """
     (W, U, G), root = (block.maps[name] for name in "WUG"), over(np.sqrt(block.gam), 1)
     a, y = W(z) + U(x), G(z) + block.vectors["b_y"]
     b = a + block.vectors["b_z"]
     s, own = activate(block.sigma, b)
-    e, r = z - s, over(own + UNIT * (np.abs(a) + np.abs(b) + np.abs(z - s)), 5)
-    if block.kind != "equilibrium":
-        pixels, W_error = np.repeat(root, W.pixels), W.error(root, over(1.0 / root, 2))
-        z_gam, r, e_gam, We = (norm(over(pixels * np.abs(v), 2)) for v in (z, r, e, W(e)))
-        r = r + W_error * z_gam + U.error(root) * norm(x)  # in Γ, like all of these
-        far = block.slope * (e_gam + r + (We + W_error * e_gam + block.omega * r) / block.mu)
-        return y, over(far + G.error() * norm(z) + UNIT * norm(y), 12)
-    W, U, G = (block.arrays[name] for name in "WUG")
-    with np.errstate(all="ignore"):  # NaN and infinity lose the comparison
-        size_z, size_x = gamma(len(W)) * np.abs(z), gamma(U.shape[1]) * np.abs(x)
-        r = over(r + _product(size_z, W) + _product(size_x, U), 3)
-        r_y = over(_product(size_z, G) + UNIT * np.abs(y), 2)
-        t, own = over(np.abs(e) + r, 1), over(gamma(len(W)) * np.abs(e) + r, 2)
-        near, far = (over(np.abs(e @ A.T) + _product(own, A), 1) for A in (G, W))
-        far = block.slope * norm(over(root * far, 1)) / block.mu
-        delta, start = over(norm(over(r_y + near, 1)) + far, 3), 0
-        for row in range(1, len(W) + 1) if not np.triu(W).any() else ():
-            if row == len(W) or W[row, start:row].any():  # else W is zero on their own square
-                earlier = _product(t[:, :start], W[start:row, :start])
-                t[:, start:row], start = over(t[:, start:row] + earlier, 1), row
-        return y, np.fmin(norm(over(r_y + _product(t, G), 1)) if start else delta, delta)
-
-
-def _product(t: Array, A: Array) -> Array:
-    """Upper bound of |A|t."""
-    return over(t @ np.abs(A).T, A.shape[1])
+    e, own = z - s, over(own + UNIT * (np.abs(a) + np.abs(b) + np.abs(z - s)), 5)
+    pixels, W_error = np.repeat(root, W.pixels), W.error(root, over(1.0 / root, 2))
+    z_gam, r, e_gam, We = (norm(over(pixels * np.abs(v), 2)) for v in (z, own, e, W(e)))
+    r = r + W_error * z_gam + U.error(root) * norm(x)
+    far = r + (We + W_error * e_gam + block.omega * r) / block.mu
+    far = over(norm(G(e)) + G.error() * norm(e) + block.slope * far, 12)
+    if block.kind == "equilibrium" and not np.triu(block.arrays["W"]).any():
+        A, B, C = (np.abs(block.arrays[name]) for name in "WUG")
+        with np.errstate(all="ignore"):  # NaN and infinity lose the comparison
+            r = W.gamma * (np.abs(z) @ A.T) + U.gamma * (np.abs(x) @ B.T)
+            t = over(np.abs(e) + own + r, sum(B.shape) + 4).T
+            for row in range(1, len(A)):
+                t[row] = over(t[row] + A[row, :row] @ t[:row], row + 1)
+            far = np.fmin(far, norm(over(C @ t, len(A)).T))
+    return y, over(far + G.error() * norm(z) + UNIT * norm(y), 4)

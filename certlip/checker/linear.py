@@ -6,23 +6,17 @@ from math import isqrt
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from certlip.checker.psd import Ball
-from certlip.checker.reading import Rejected
-from certlip.checker.rounding import ONE, UNIT, Array, dot, gamma, over, size, total
-
-STEP = 2**18  # numbers in a stack of matrices
+from certlip.checker.rigorous import ONE, UNIT, Array, Ball, dot, gamma, over, total
 
 
 def roots(n: int) -> Array:
     """cos and sin of 2πk/n, (2, n), n < 2⁴⁰, within a relative 2u, and 0 where they are 0.
 
-    In whole numbers of 2⁻²⁰⁰: π by Machin, a series for e^{2πi/n}, then its powers. Each step adds
-    less than 2¹⁰ to the error, 2⁵⁰ in all; the last 60 bits are rounded away: zeros are exact.
+    In whole numbers of 2⁻²⁰⁰: π, a series for e^{2πi/n}, then its powers. Each step adds less than
+    2¹⁰ to the error, 2⁵⁰ in all; the last 60 bits are rounded away: zeros are exact.
     """
-    one, parts = 1 << 200, [0, 0]
-    terms = [(-1) ** j * one // (2 * j + 1) for j in range(50)]  # of arctan(1/m), times m^(2j + 1)
-    fifth, other = (sum(a // m ** (2 * j + 1) for j, a in enumerate(terms)) for m in (5, 239))
-    angle, term = 8 * (4 * fifth - other) // n, one
+    one, parts, pi = 1 << 200, [0, 0], 0x3243F6A8885A308D313198A2E03707344A4093822299F31D008
+    angle, term = 2 * pi // n, one
     for j in range(120):
         parts[j % 2] += (1, 1, -1, -1)[j % 4] * term
         term = term * angle // ((j + 1) * one)
@@ -36,19 +30,21 @@ def roots(n: int) -> Array:
 class Linear:
     """(K ∗ x)[p] = Σ_t K[t] x[p + t − a] on images of `sides` pixels, K (o, i, kh, kw), flattened.
 
-    Beyond the image x goes on at the other side if `circular`, or is 0; `anchor` is a.
+    Beyond the image x goes on at the other side if `circular`, or is 0. `room` (a, k − 1 − a)
+    per axis is how far K reaches before p and after it.
     """
 
-    def __init__(self, K: Array, sides: tuple = (1, 1), circular: bool = True, anchor=None):
-        self.K, self.sides, self.circular, self.pixels = K, sides, circular, sides[0] * sides[1]
-        self.anchor = [(k - 1) // 2 for k in K.shape[2:]] if anchor is None else anchor
-        self.room = [(a, k - 1 - a) for k, a in zip(K.shape[2:], self.anchor, strict=True)]
-        self.inner = K[0].size  # products in each sum
+    def __init__(self, K: Array, sides: tuple = (1, 1), circular: bool = True, room=()):
+        self.K = K if K.ndim == 4 else K[..., None, None]
+        self.sides, self.circular, self.pixels = sides, circular, sides[0] * sides[1]
+        self.room = room or [((k - 1) // 2, k // 2) for k in self.K.shape[2:]]
+        self.inner = K[0].size  # products in each sum, which is √k sums of √k, and b is added
+        self.gamma = gamma(2 * isqrt(self.inner) + 4)
 
     def adjoint(self) -> "Linear":
         """Kᵀ ∗: the kernel turned round, and its anchor with it."""
         K = self.K[:, :, ::-1, ::-1].swapaxes(0, 1)
-        return Linear(K, self.sides, self.circular, [after for _, after in self.room])
+        return Linear(K, self.sides, self.circular, [(after, a) for a, after in self.room])
 
     def __call__(self, x: Array) -> Array:
         """K ∗ x for rows x, within `error`: a product of copies of x, as √k sums of √k terms."""
@@ -57,12 +53,9 @@ class Linear:
         image = np.pad(x.reshape(-1, i, *self.sides), room, mode)
         patches = sliding_window_view(image, taps, (2, 3)).transpose(0, 2, 3, 1, 4, 5)
         rows, K = patches.reshape(-1, self.inner), self.K.reshape(o, -1).T
-        step = isqrt(self.inner)
+        n, step = self.inner, isqrt(self.inner)
         with np.errstate(all="ignore"):  # a BLAS may raise flags on padding; values decide
-            parts = [rows[:, k : k + step] @ K[k : k + step] for k in range(0, self.inner, step)]
-            y = np.add.reduce(parts)
-        if not np.isfinite(y).all():
-            raise Rejected("overflow, expected products that are finite")
+            y = np.add.reduce([rows[:, k : k + step] @ K[k : k + step] for k in range(0, n, step)])
         return y.reshape(len(x), self.pixels, o).swapaxes(1, 2).reshape(len(x), -1)
 
     def error(self, left: Array = ONE, right: Array = ONE) -> float:
@@ -71,9 +64,9 @@ class Linear:
         Roundings are relative per entry, so that exact diagonal scalings commute with them.
         """
         A = left[:, None] * total(np.abs(self.K).reshape(*self.K.shape[:2], -1)) * right
-        return float(over(gamma(2 * isqrt(self.inner) + 4) * size(over(A, 4)), 1))
+        return float(over(self.gamma * Ball(over(A, 4), np.zeros(1)).size(), 1))
 
-    def spectra(self, step: int) -> Iterator[Ball]:
+    def spectra(self, step: int = 16) -> Iterator[Ball]:
         """Stacks of `step` blocks K̂(f) = Σ_t K[t] e^{2πi f·(t − a)/N} = A + iB as [[A, −B], [B, A]].
 
         With zeros around the image it is a part of a torus N with room for a kernel, where nothing
@@ -85,7 +78,7 @@ class Linear:
             return
         room = (0, 0) if self.circular else map(max, self.room)
         height, width = (side + more for side, more in zip(self.sides, room, strict=True))
-        t = np.indices(taps).reshape(2, -1) - np.reshape(self.anchor, (2, 1))
+        t = np.indices(taps).reshape(2, -1) - np.reshape([a for a, _ in self.room], (2, 1))
         f = np.indices((height, width // 2 + 1)).reshape(2, -1, 1)
         turn = (f[0] * t[0] * width + f[1] * t[1] * height) % (height * width)
         table, K = roots(height * width), self.K.reshape(o * i, -1)
@@ -95,9 +88,3 @@ class Linear:
             parts = (dot(K, part[some], blur) for part in table)
             (A, r), (B, s) = ([y.T.reshape(-1, o, i) for y in part] for part in parts)
             yield Ball(np.block([[A, -B], [B, A]]), np.block([[r, s], [s, r]]))
-
-
-def together(*maps: Linear) -> Iterator[tuple]:
-    """The stacks of several maps at the same frequencies, few enough at a time."""
-    largest = max(max(A.K.shape[:2]) for A in maps)
-    return zip(*(A.spectra(max(1, STEP // largest**2)) for A in maps), strict=True)

@@ -33,7 +33,7 @@ def test_every_kind_of_the_checker_is_described_with_its_arrays_and_fields():
         )
     assert described == {
         kind: ({part.split(":")[0] for part in arrays.split()}, set(keys.split()))
-        for kind, (arrays, keys, _) in CHECKED.items()
+        for kind, (arrays, keys, *_) in CHECKED.items()
     }
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certlip.certify import parse_eps
-from certlip.checker.reading import rational
+from certlip.checker.reading import number
 from certlip.errors import InputError
 
 
@@ -84,4 +84,4 @@ def test_the_checker_reads_every_value_that_is_accepted(text):
         (eps,) = parse_eps(text)
     except InputError:
         return
-    assert Fraction(eps.upper) >= rational(eps.text) > 0
+    assert Fraction(eps.upper) >= number(eps.text, Fraction) > 0

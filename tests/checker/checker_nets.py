@@ -132,6 +132,29 @@ def _equilibrium(rng, W, U, G, lam, lip, sigma):
     return ("equilibrium", {"sigma": sigma or [["relu", n, {}]]}, arrays), proof
 
 
+def equilibrium_terms(block, x, z):
+    """The bound of a proven equilibrium of ReLUs but for substitution, in plain doubles."""
+    (W, U, G), u = (block.maps[name] for name in "WUG"), 2.0**-53
+    a = W(z) + U(x)
+    b, root = a + block.vectors["b_z"], np.sqrt(block.gam)
+    e = z - np.maximum(b, 0)
+    y = G(z) + block.vectors["b_y"]
+
+    def norm(v):
+        return np.linalg.norm(v, axis=1)
+
+    def gam(v):
+        return norm(np.repeat(root, W.pixels) * v)
+
+    W_error, U_error = W.error(root, 1 / root), U.error(root)
+    r = gam(u * (np.abs(a) + np.abs(b) + np.abs(e))) + W_error * gam(z) + U_error * norm(x)
+    omega = max(A.scaled(root, 1 / root).norm_upper() for A in W.spectra(99))
+    slope = max(A.scaled(right=1 / root).norm_upper() for A in G.spectra(99))
+    far = r + (gam(W(e)) + W_error * gam(e) + omega * r) / block.mu
+    near = norm(G(e)) + G.error() * (norm(e) + norm(z)) + u * norm(y)
+    return near + slope * far
+
+
 # --- drafts and files -----------------------------------------------------------------------------
 
 

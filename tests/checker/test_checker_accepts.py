@@ -49,8 +49,7 @@ def test_random_networks(base, seed, tmp_path):
     assert verdict.certified_accuracy == counted
     assert verdict.model_sha256 == model_hash(d["blocks"])
     assert verdict.data_sha256 == data_hash(d)
-    assert verdict.seconds > 0
-    assert [name for name, _ in verdict.checks][:2] == ["arrays", "model_sha256"]
+    assert [name for name, _ in verdict.checks][:2] == ["file", "block 0"]
 
 
 CHAINS = {
@@ -155,13 +154,6 @@ def test_radii_need_little_slack(tmp_path):
     accept(claim(d), tmp_path)
 
 
-@pytest.mark.parametrize("base", [small, deep])
-def test_files_of_version_1_are_read(base, tmp_path):
-    d = base()
-    d["document"] = {"schema": "certlip/certificate/1"}
-    accept(d, tmp_path)
-
-
 def test_states_of_float32(tmp_path):
     """They are guesses as good as others: the radii have to allow for their residuals."""
     d = deep()
@@ -204,9 +196,9 @@ def test_residual_with_delta(tmp_path):
     accept(draft(rng, [(block, proof)]), tmp_path)
 
 
-@pytest.mark.parametrize(("folder", "limit"), [(".", 800), ("reading", 160), ("exact", 200)])
-def test_the_kernel_is_small_and_imports_numpy_only(folder, limit):
-    """What proves, what reads a file, and the second route in exact arithmetic."""
+@pytest.mark.parametrize(("folder", "limit"), [(".", 800), ("exact", 200)])
+def test_the_checker_is_small_and_imports_numpy_only(folder, limit):
+    """All that reads and proves, and the second route in exact arithmetic."""
     sources = list((Path(certlip.checker.__file__).parent / folder).glob("*.py"))
     assert 0 < sum(len(source.read_text().splitlines()) for source in sources) < limit
     for source in sources:

@@ -4,6 +4,7 @@ import json
 import struct
 import tracemalloc
 import zipfile
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -11,8 +12,7 @@ from checker_nets import deep, document, npy, write
 
 from certlip.checker import CertificateError, check_certificate
 from certlip.checker.__main__ import main
-from certlip.checker.reading import rational
-from certlip.checker.reading.document import parse
+from certlip.checker.reading import number
 
 
 @pytest.fixture
@@ -108,8 +108,8 @@ def raw(header, data):
         (b"", "magic"),
         (npy(np.arange(30))[:-8], "EOF"),
         (npy(np.arange(30)) + bytes(8), "and more bytes"),
-        (npy(np.arange(29)), "\\('<i8', \\[29\\]\\), expected"),
-        (npy(np.arange(30).reshape(5, 6)), "\\('<i8', \\[5, 6\\]\\), expected"),
+        (npy(np.arange(29)), "'shape': \\[29\\]"),
+        (npy(np.arange(30).reshape(5, 6)), "'shape': \\[5, 6\\]"),
         (npy(np.arange(30).astype(">i8")), "'>i8'"),
         (npy(np.arange(30).astype(object)), "Object arrays"),
         (npy(np.zeros(30, [("a", "<i8")])), "'|V8'"),
@@ -204,10 +204,6 @@ def test_json_is_strict(path, text):
     refuse(write(replaced("certificate.json", text), path), "expected")
 
 
-def test_json_that_is_allowed():
-    assert parse(b'{"a": [1, 2.5, "x", null, true]}') == {"a": [1, 2.5, "x", None, True]}
-
-
 PATHS = [
     ("schema",),
     ("statement",),
@@ -285,15 +281,15 @@ def test_wrong_types_and_missing_entries(path, place):
     ("text", "value"), [("36/255", 36 / 255), ("1", 1), ("0.1", 0.1), ("1e-3", 1e-3), ("2E+1", 20)]
 )
 def test_eps_texts(text, value):
-    assert float(rational(text)) == value
+    assert float(number(text, Fraction)) == value
 
 
 @pytest.mark.parametrize(
     "text", ["", "-1", "1/0", "0x1", "1/2/3", "nan", "inf", " 1", "1_0", "١", "1e9999", ".5", "1."]
 )
 def test_eps_texts_that_are_refused(text):
-    with pytest.raises(CertificateError, match="expected text like"):
-        rational(text)
+    with pytest.raises(CertificateError, match="expected a finite number"):
+        number(text, Fraction)
 
 
 def test_exit_codes(path, capsys):

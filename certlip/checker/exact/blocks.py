@@ -23,7 +23,7 @@ class ExactBlock:
             self.slopes += [Fraction(next(iter(parameters.values()), _SLOPES[name]))] * count
         members = node["arrays"] | {k: v for k, v in proof.items() if k in ("lam", "gam")}
         self.own = {name: rational(arrays[member]) for name, member in members.items()}
-        self.lip, pairs = Fraction(number(proof, "lipschitz_upper")), proof.get("pairs", {})
+        self.lip, pairs = Fraction(number(proof["lipschitz_upper"])), proof.get("pairs", {})
         columns = [arrays[pairs[name]] for name in ("a", "j", "lipschitz_upper", "lam") if pairs]
         self.pairs = [
             (a, j, Fraction(L), rational(lam)) for a, j, L, lam in zip(*columns, strict=True)
@@ -40,12 +40,12 @@ class ExactBlock:
             W = own["W"] if len(own["W"]) < len(own["W"].T) else own["W"].T
             return is_semidefinite(square * np.eye(len(W), dtype=int) - W @ W.T)
         if self.kind == "residual":
-            delta, D = Fraction(number(self.proof, "delta")), own["D"]
+            delta, D = Fraction(number(self.proof["delta"])), own["D"]
             acts = np.array(D > 0, dtype=bool)
             priced = min(D) >= 0 and square >= 1 + 4 * delta * (1 + delta)
             W = own["W"][:, acts]
             return priced and is_semidefinite(np.diag((1 + delta) / D[acts]) - W.T @ W)
-        gam, G, mu = own["gam"], own["G"], Fraction(number(self.proof, "mu_lower"))
+        gam, G, mu = own["gam"], own["G"], Fraction(number(self.proof["mu_lower"]))
         S = 2 * (1 - mu) * np.diag(gam) - gam[:, None] * own["W"] - (gam[:, None] * own["W"]).T
         well_posed = min(*gam, mu) > 0 and is_semidefinite(S)
         rows = [(G[[a]] - G[[j]], lam, L) for a, j, L, lam in self.pairs if a != j]
@@ -90,5 +90,5 @@ class ExactBlock:
         z = rational(guess)
         e = z - self._sigma(W @ z + c)
         far = (gam * (W @ e) ** 2).sum() * (G**2 / gam).sum()
-        near, mu = ((G @ e) ** 2).sum(), Fraction(number(self.proof, "mu_lower"))
+        near, mu = ((G @ e) ** 2).sum(), Fraction(number(self.proof["mu_lower"]))
         return G @ z + self.own["b_y"], root_up(near) + root_up(far) / mu

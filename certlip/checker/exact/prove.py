@@ -26,7 +26,7 @@ def prove_exactly(path: str | PathLike) -> tuple[tuple[str, str], ...]:
         if not block.holds():
             raise Rejected(f"block {k} ({block.kind}): its bound is not proven in fractions")
         checks.append((f"block {k} ({block.kind})", "its bound holds in fractions"))
-    if not Fraction(number(document, "lipschitz_upper")) >= prod(block.lip for block in blocks):
+    if not Fraction(number(document["lipschitz_upper"])) >= prod(block.lip for block in blocks):
         raise Rejected("lipschitz_upper is below the product of all blocks")
     count = _prove_samples(document, arrays, blocks)
     return (*checks, ("samples", f"{count} proven certified in fractions"))

@@ -1,11 +1,53 @@
-"""Matrix inequalities, proven by a Cholesky factorization that has to pay for all its errors."""
+"""Outward rounding, and matrix inequalities by a Cholesky factorization that pays for its errors.
 
-from fractions import Fraction
+With u = 2⁻⁵³, k roundings multiply a nonnegative term by at least (1 − u)ᵏ, and a sum of k products
+in any order is within γ_k Σ|terms|, γ_k = ku/(1 − ku) (Higham, Accuracy and Stability, ch. 3).
+Underflow adds at most 2⁻¹⁰⁷⁴ per operation: every bound carries TINY = 2⁻⁸⁰⁰, which dominates that
+and keeps slow denormals out of BLAS. NaN and infinity stay, and fail the comparison they reach.
+"""
+
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from certlip.checker.rounding import ONE, UNIT, Array, dot, gamma, lines, over, size, total
+Array = NDArray[np.float64]
+UNIT, TINY, ONE = 2.0**-53, 2.0**-800, np.ones(1)
+
+
+def gamma(k: int) -> float:
+    """Upper bound of γ_k; 1 − ku is exact, so the quotient is the only rounding."""
+    return float(np.nextafter(k * UNIT / (1.0 - k * UNIT), np.inf))
+
+
+def over(x, k):
+    """Upper bound of a sum, product, quotient or root ≥ 0 that took at most k < 2⁴⁰ roundings.
+
+    1 + mu, even m > k + 3 + k²u, is exact; (1 + mu)(1 − u)² ≥ 1 + ku + (ku)² ≥ 1/(1 − u)ᵏ pays for
+    these two as well.
+    """
+    return x * (1.0 + (k + 5 + k * k * UNIT) // 2 * 2.0 * UNIT) + TINY
+
+
+def total(x: Array) -> Array:
+    """Upper bound of sums of nonnegative entries along the last axis, exact if only one is not 0."""
+    sums, terms = x.sum(axis=-1), np.count_nonzero(x, axis=-1)
+    return np.where(terms < 2, sums, over(sums, terms))
+
+
+def norm(x: Array) -> Array:
+    """Upper bound of ‖x‖₂ along the last axis; TINY under the root covers underflow of squares."""
+    return over(np.sqrt(over(total(x * x), 1)), 1)
+
+
+def dot(x: Array, W: Array, radius: Array, blur: Array | float = 0.0) -> tuple[Array, Array]:
+    """v, r with |v − x'W'ᵀ| ≤ r for |x' − x| ≤ radius, |W' − W| ≤ blur; also of stacks."""
+    k, WT = W.shape[-1], W.swapaxes(-1, -2)
+    with np.errstate(all="ignore"):  # a BLAS may raise flags on padding; values decide
+        error = over(gamma(k) * np.abs(x) + radius, 2) @ np.abs(WT)
+        if np.any(blur):
+            error = error + over(np.abs(x) + radius, 1) @ np.swapaxes(blur, -1, -2)
+        return x @ WT, over(error, k + 2)
 
 
 class Ball(NamedTuple):
@@ -29,18 +71,24 @@ class Ball(NamedTuple):
         S, R = (rows[:, None] * X * columns for X in self)
         return Ball(S, over(R + gamma(6) * np.abs(S), 8))
 
+    def lines(self) -> list:
+        """Upper bounds of ‖A‖_∞ and ‖A‖₁, exact if A is and no line has two entries."""
+        A = over(np.abs(self.S) + self.R, 1) if self.R.any() else np.abs(self.S)
+        return [float(total(B).max()) for B in (A, A.swapaxes(-1, -2))]
+
+    def size(self) -> float:
+        """An upper bound of ‖A‖₂: √(‖A‖₁‖A‖_∞)."""
+        return float(over(np.prod(np.sqrt(self.lines())), 3))
+
     def norm_at_most(self, tau: float) -> bool:
         """Prove ‖A‖₂ ≤ τ: by sums of entries, or by τ²I ⪰ AAᵀ on the smaller side."""
         A = self if self.S.shape[-2] <= self.S.shape[-1] else self.T
-        sizes = over(np.abs(A.S) + A.R, 1) if A.R.any() else np.abs(A.S)
-        if min(lines(sizes), Fraction(size(sizes)) ** 2) <= Fraction(tau) ** 2:
-            return True
-        return exceeds(np.full(A.S.shape[-2], tau * tau), A.gram())
+        return max(self.lines()) <= tau or exceeds(np.full(A.S.shape[-2], tau * tau), A.gram())
 
     def norm_upper(self) -> float:
         """A proven upper bound of ‖A‖₂, within 10⁻⁶ of it unless the proof has to fall back."""
         guess = float(np.linalg.norm(self.S, 2, axis=(-2, -1)).max()) * (1.0 + 2.0**-20)
-        return guess if self.norm_at_most(guess) else size(over(np.abs(self.S) + self.R, 1))
+        return guess if self.norm_at_most(guess) else self.size()
 
 
 def is_positive_definite(S: Array, R: Array) -> bool:
@@ -53,7 +101,7 @@ def is_positive_definite(S: Array, R: Array) -> bool:
     Completion alone proves nothing: LAPACK completes on NaN and reads one triangle.
     """
     k, on = S.shape[-1] + 3, (..., range(S.shape[-1]), range(S.shape[-1]))
-    if not (np.isfinite(S) & np.isfinite(R) & (R >= 0.0)).all() or not (S[on] > 0.0).all():
+    if not (np.isfinite(S) & np.isfinite(R) & (R >= 0.0)).all():
         return False
     half = -(np.frexp(S[on])[1] // 2)
     with np.errstate(all="ignore"):  # what overflows is infinite and fails below
@@ -61,9 +109,9 @@ def is_positive_definite(S: Array, R: Array) -> bool:
     # one triangle decides, for S and for R; TINY covers what scaling loses, and the last term of c
     S, R = (A + np.tril(A, -1).swapaxes(-1, -2) for A in (S, over(R, 1)))
     c = over(np.nextafter(k * UNIT / (1.0 - 2.0 * k * UNIT), 1.0) * total(S[on]), 1)
-    S[on] = np.nextafter(S[on] - over(c + total(R).max(axis=-1), 1)[..., None], -np.inf)
-    if not (np.isfinite(S).all() and (S[on] > 0.0).all()):
-        return False
+    S[on] = np.nextafter(
+        S[on] - over(c + total(R).max(axis=-1, initial=0.0), 1)[..., None], -np.inf
+    )
     try:
         factor = np.linalg.cholesky(S)
     except np.linalg.LinAlgError:
@@ -73,24 +121,27 @@ def is_positive_definite(S: Array, R: Array) -> bool:
 
 def exceeds(diagonal: Array, *terms: Ball) -> bool:
     """Prove diag(diagonal) ≻ Σ terms; all of them are within three roundings, and their radii."""
-    if not len(diagonal):
-        return True
     S, k = np.diag(diagonal), len(terms)
-    sizes = S + sum(np.abs(term.S) for term in terms)
+    sizes = np.abs(S) + sum(np.abs(term.S) for term in terms)
     R = over(gamma(k + 3) * sizes + sum(term.R for term in terms), 2 * k + 6)
     return is_positive_definite(S - sum(term.S for term in terms), R)
 
 
+def moderate(*numbers: Array | float) -> bool:
+    """Positive, and so far from overflow and underflow that products of a few are too."""
+    return all(np.all((x >= 2.0**-100) & (x <= 2.0**100)) for x in map(np.asarray, numbers))
+
+
 def condition_3(W: Ball, gam: Array, mu: float) -> bool:
-    """Prove (3): 2Γ − ΓW − WᵀΓ ⪰ 2μΓ."""
-    H, gam = W.scaled(gam), np.resize(gam, W.S.shape[-1])
-    return exceeds(2.0 * gam, Ball(np.diag(2.0 * mu * gam), np.zeros(1)), H, H.T)
+    """Prove (3): 2Γ − ΓW − WᵀΓ ⪰ 2μΓ, for moderate γ and μ."""
+    H, left = W.scaled(gam), np.resize(2.0 * gam * (1.0 - mu), W.S.shape[-1])
+    return moderate(gam, mu) and exceeds(left, H, H.T)
 
 
 def condition_10(W: Ball, UU: Ball, GG: Ball, lam: Array, lip: float) -> bool:
     """Prove (10): 2Λ − ΛW − WᵀΛ − GᵀG/L − ΛUUᵀΛ/L ⪰ 0, for moderate λ and L."""
     H, P, Q = W.scaled(lam), GG.scaled(right=ONE / lip), UU.scaled(lam, lam / lip)
-    return exceeds(2.0 * np.resize(lam, W.S.shape[-1]), H, H.T, P, Q)
+    return moderate(lam, lip) and exceeds(2.0 * np.resize(lam, W.S.shape[-1]), H, H.T, P, Q)
 
 
 def condition_residual(K: Ball, D: Array, delta: float) -> bool:
