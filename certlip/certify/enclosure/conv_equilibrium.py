@@ -7,16 +7,15 @@ makes W large at a few frequencies, where a residual is as small as elsewhere.
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 
 from certlip.blocks import ConvEquilibrium
 from certlip.certify.enclosure.base import Local
 from certlip.certify.enclosure.convolution import convolution_map
 from certlip.certify.enclosure.guesses import Polish, residual_and_slopes
-from certlip.certify.enclosure.image import in_steps
+from certlip.certify.enclosure.image import working
 from certlip.certify.enclosure.near import Near
+from certlip.certify.enclosure.side_by_side import in_steps
 from certlip.linalg.rigorous.rounding import TINY, norm_up, up
 from certlip.lmi import EquilibriumProof
 
@@ -43,20 +42,34 @@ class ConvEquilibriumEncloser:
         `polish` may move the guess once its residual is known.
         """
         numbers = max(self.W.numbers, self.U.numbers, self.G.numbers)
-        return in_steps(partial(self._rows, polish), numbers, x, z)
+        rows = working(numbers)
+        v, error = in_steps(self._argument, rows, x, z)
+        if polish is None:
+            return Local(*in_steps(self._distance, rows, v, error, z))
+        moved = z - polish(*residual_and_slopes(self.sigma, z, v))
+        return Local(*in_steps(self._distance, rows, v, error, moved, z))
 
-    def _rows(self, polish: Polish | None, x: np.ndarray, z: np.ndarray) -> Local:
+    def _argument(self, x: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, ...]:
+        """W∗z + U∗x + b_z and its error."""
         v = self.W(Near.exact(z)) + self.U(Near.exact(x)) + self.b_z
-        if polish is not None:
-            d = polish(*residual_and_slopes(self.sigma, z, v.v))
-            moved = z - d
+        return v.v, v.error
+
+    def _distance(
+        self,
+        argument: np.ndarray,
+        error: np.ndarray,
+        z: np.ndarray,
+        before: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, ...]:
+        """What a `Local` has, for the guess z; the argument of σ is that at the one before it."""
+        v, guess = Near(argument, error), Near.exact(z)
+        if before is not None:
             # W∗z is known: what is added to it is W∗(z′ − z), exactly that
-            v, z = v + self.W(Near.exact(moved) - Near.exact(z)), moved
-        guess = Near.exact(z)
+            v = v + self.W(guess - Near.exact(before))
         e = guess - v.activated(self.sigma)
         distance = up(self._in_gam(e) + up(self._in_gam(self.W(e)) / self.mu))
         y = self.G(guess) + self.b_y
-        return Local(y.v, up(up(self.gam_root_G * distance) + y.error), z, e.norm_upper())
+        return y.v, up(up(self.gam_root_G * distance) + y.error), z, e.norm_upper()
 
     def _in_gam(self, e: Near) -> np.ndarray:
         """Upper bound of ‖e‖_Γ of the true row."""

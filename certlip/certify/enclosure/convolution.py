@@ -16,6 +16,7 @@ from torch import Tensor
 
 from certlip.certify.enclosure.frame import Frame, by_columns
 from certlip.certify.enclosure.near import Near
+from certlip.certify.enclosure.side_by_side import product
 from certlip.linalg.operators import DIRECT_TAPS
 from certlip.linalg.rigorous import spectral_norm
 from certlip.linalg.rigorous.ball import Ball, joined
@@ -131,7 +132,7 @@ class ByFrequency(Map):
         y = np.empty((half * W, 2 * self.o, batch))
         for f in chunks(len(y), self.o * self.i):
             K = self.spectrum.blocks(f).mid
-            y[f] = (K.swapaxes(-1, -2) if self.adjoint else K) @ v[f]
+            y[f] = product(K.swapaxes(-1, -2) if self.adjoint else K, v[f])
         error = self.blocks.error(v, error)
         y = y.reshape(half, W, 2, -1).swapaxes(1, 2).reshape(half, 2 * W, -1)
         y, error = self.columns_back(y, error)
@@ -168,7 +169,7 @@ class _Step:
         return cls(np.empty(0), float(up(size + error)), _blur(size, k, error))
 
     def __call__(self, v: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self.A @ v, self.error(v, error)
+        return product(self.A, v), self.error(v, error)
 
     def error(self, v: np.ndarray, error: np.ndarray) -> np.ndarray:
         """The error after the product of v (…, batch), which is off by `error` (batch,) before."""

@@ -17,6 +17,7 @@ from certlip.blocks import Equilibrium
 from certlip.certify.enclosure.apriori import LARGEST, size_of
 from certlip.certify.enclosure.base import Local
 from certlip.certify.enclosure.guesses import Polish, residual_and_slopes
+from certlip.certify.enclosure.side_by_side import product
 from certlip.linalg.rigorous.rounding import TINY, U, gamma, norm_up, up
 from certlip.linalg.triangular import strict_lower_blocks
 from certlip.lmi import EquilibriumProof
@@ -52,14 +53,16 @@ class EquilibriumEncloser:
 
         `polish` may move the guess once its residual is known.
         """
-        driving = x @ self.U.T
+        driving = product(x, self.U.T)
         if polish is not None:
-            z = z - polish(*residual_and_slopes(self.sigma, z, z @ self.W.T + driving + self.b_z))
-        v = z @ self.W.T + driving + self.b_z
+            z = z - polish(
+                *residual_and_slopes(self.sigma, z, product(z, self.W.T) + driving + self.b_z)
+            )
+        v = product(z, self.W.T) + driving + self.b_z
         e = z - self.sigma.forward(torch.from_numpy(v)).numpy()
         z_norm = norm_up(z)
         r = self._rounding(z_norm, norm_up(x), e)
-        y = z @ self.G.T + self.b_y
+        y = product(z, self.G.T) + self.b_y
         distance = self._by_monotonicity(e, r)
         size = up(np.abs(e) + r)
         if self.blocks is not None:
@@ -78,8 +81,11 @@ class EquilibriumEncloser:
         in_gam = norm_up(up(np.abs(e) * self.root_gam))
         r_gam = norm_up(up(r * self.root_gam))
         off = up(up(gamma(len(self.W)) * in_gam) + r_gam)
-        We = up(norm_up(up(np.abs(e @ self.W.T) * self.root_gam)) + up(self.omega * off)) + TINY
-        Ge = up(norm_up(e @ self.G.T) + up(self.size_G * off)) + TINY
+        We = (
+            up(norm_up(up(np.abs(product(e, self.W.T)) * self.root_gam)) + up(self.omega * off))
+            + TINY
+        )
+        Ge = up(norm_up(product(e, self.G.T)) + up(self.size_G * off)) + TINY
         return up(Ge + up(up(self.gam_root_G * We) / self.mu))
 
     def _by_substitution(self, s: np.ndarray) -> np.ndarray:
@@ -93,4 +99,4 @@ class EquilibriumEncloser:
 
 def _product_up(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Upper bound of the product of nonnegative matrices."""
-    return up((a @ b) * (1.0 + 2.0 * gamma(a.shape[-1] + 2))) + TINY
+    return up(product(a, b) * (1.0 + 2.0 * gamma(a.shape[-1] + 2))) + TINY

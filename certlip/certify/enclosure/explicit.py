@@ -10,6 +10,7 @@ import torch
 from certlip.blocks import Activation, Affine, Normalize, Residual
 from certlip.certify.enclosure.apriori import Sizes, residual_sizes, size_of
 from certlip.certify.enclosure.base import Local
+from certlip.certify.enclosure.side_by_side import product
 from certlip.linalg.rigorous.rounding import TINY, U, norm_up, up
 from certlip.lmi import BlockProof
 
@@ -27,7 +28,7 @@ def affine(block: Affine, proof: BlockProof) -> Explicit:
     del proof
     WT, b = block.W.numpy().T, block.b.numpy()
     sizes = Sizes.exact().product(size_of(WT), len(WT), float(norm_up(b)))
-    return lambda x: Local(x @ WT + b, sizes.bound(norm_up(x)))
+    return lambda x: Local(product(x, WT) + b, sizes.bound(norm_up(x)))
 
 
 def activation(block: Activation, proof: BlockProof) -> Explicit:
@@ -47,7 +48,7 @@ def residual(block: Residual, proof: BlockProof) -> Explicit:
     sizes = residual_sizes(np.abs(W.T), D, b, block.sigma, (terms[0], terms[1]))
 
     def local(x: np.ndarray) -> Local:
-        s = block.sigma.forward(torch.from_numpy(x @ W + b)).numpy()
-        return Local(x - (s * (2.0 * D)) @ W.T, sizes.bound(norm_up(x)))
+        s = block.sigma.forward(torch.from_numpy(product(x, W) + b)).numpy()
+        return Local(x - product(s * (2.0 * D), W.T), sizes.bound(norm_up(x)))
 
     return local

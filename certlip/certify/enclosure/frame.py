@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from certlip.certify.enclosure.side_by_side import side_by_side
+
 #: Numbers of a framed batch of images: they should stay in a processor's own cache.
 CACHED = 2**18
 
@@ -61,7 +63,9 @@ def by_columns(
     """
     rows = min(64, max(8, CACHED // numbers))
     whole, y = torch.from_numpy(x), torch.empty(len(x), width, dtype=torch.float64)
-    for start in range(0, len(x), rows):
-        columns = whole[start : start + rows].T.contiguous()
-        y[start : start + rows] = f(columns).reshape(width, -1).T
+
+    def part(own: slice) -> None:
+        y[own] = f(whole[own].T.contiguous()).reshape(width, -1).T
+
+    side_by_side(part, len(x), rows)
     return y.numpy()

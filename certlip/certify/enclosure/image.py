@@ -17,6 +17,7 @@ from certlip.certify.enclosure.base import Local
 from certlip.certify.enclosure.convolution import Direct, Map, convolution_map
 from certlip.certify.enclosure.frame import by_columns
 from certlip.certify.enclosure.near import Near
+from certlip.certify.enclosure.side_by_side import in_steps
 from certlip.linalg.rigorous.rounding import TINY, norm_up, sum_up, up
 from certlip.lmi import BlockProof, ResidualProof
 
@@ -87,11 +88,11 @@ class _Convolution:
         self.K, self.b = K, np.repeat(block.b.numpy(), block.pixels)
 
     def __call__(self, x: np.ndarray) -> Local:
-        return in_steps(self._rows, self.K.numbers, x)
+        return Local(*in_steps(self._rows, working(self.K.numbers), x))
 
-    def _rows(self, x: np.ndarray) -> Local:
+    def _rows(self, x: np.ndarray) -> tuple[np.ndarray, ...]:
         y = self.K(Near.exact(x)) + self.b
-        return Local(y.v, y.error)
+        return y.v, y.error
 
 
 class _Residual:
@@ -106,13 +107,13 @@ class _Residual:
         self.growth = float(up(2.0 * up(np.sqrt(up((1.0 + proof.delta) * self.D.max())))))
 
     def __call__(self, x: np.ndarray) -> Local:
-        return in_steps(self._rows, max(self.K.numbers, self.KT.numbers), x)
+        return Local(*in_steps(self._rows, working(max(self.K.numbers, self.KT.numbers)), x))
 
-    def _rows(self, x: np.ndarray) -> Local:
+    def _rows(self, x: np.ndarray) -> tuple[np.ndarray, ...]:
         s = (self.K(Near.exact(x)) + self.b).activated(self.sigma)
         own = self.KT(Near.exact(s.v) * (2.0 * self.D))  # doubling is exact
         y = Near.exact(x) - own
-        return Local(y.v, up(y.error + up(self.growth * s.error) + TINY))
+        return y.v, up(y.error + up(self.growth * s.error) + TINY)
 
 
 def pooling(block: Pooling, x: np.ndarray) -> Local:
@@ -151,22 +152,9 @@ def group_sort(block: GroupSort, x: np.ndarray) -> Local:
     return _exact(-np.sort(-groups, axis=2).reshape(len(x), -1))
 
 
-def in_steps(rows: Callable[..., Local], numbers: int, *inputs: np.ndarray) -> Local:
-    """`rows` on as many rows of the inputs at a time as have `WORKING` numbers, `numbers` each.
-
-    How many depends on the block alone, so that the same batch gives the same result.
-    """
-    step = max(1, WORKING // numbers)
-    parts = [
-        rows(*(array[start : start + step] for array in inputs))
-        for start in range(0, len(inputs[0]), step)
-    ]
-    z, residual = (
-        None if parts[0].residual is None else np.concatenate([getattr(p, name) for p in parts])
-        for name in ("z", "residual")
-    )
-    y, delta = (np.concatenate([getattr(p, name) for p in parts]) for name in ("y", "delta"))
-    return Local(y, delta, z, residual)
+def working(numbers: int) -> int:
+    """How many rows of so many numbers go through a block together: the same for any batch."""
+    return max(1, WORKING // numbers)
 
 
 def _exact(y: np.ndarray) -> Local:

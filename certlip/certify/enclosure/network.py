@@ -30,6 +30,7 @@ from certlip.certify.enclosure.base import Local
 from certlip.certify.enclosure.conv_equilibrium import ConvEquilibriumEncloser
 from certlip.certify.enclosure.equilibrium import EquilibriumEncloser
 from certlip.certify.enclosure.explicit import activation, affine, normalize, residual
+from certlip.certify.enclosure.frame import CACHED
 from certlip.certify.enclosure.guesses import Guesses, InTurn, Polished, examples, states
 from certlip.certify.enclosure.image import (
     conv_residual,
@@ -40,6 +41,7 @@ from certlip.certify.enclosure.image import (
     window,
 )
 from certlip.certify.enclosure.padded_equilibrium import PaddedEquilibriumEncloser
+from certlip.certify.enclosure.side_by_side import in_steps
 from certlip.errors import InconclusiveError
 from certlip.linalg.rigorous import require_ieee
 from certlip.linalg.rigorous.bounds import SQRT2
@@ -53,8 +55,8 @@ from certlip.lmi.slack import SLACK
 #: a radius: some libraries round the rows of a product differently by their position.
 ROWS = 256
 
-#: Rows that are refined together.
-STEP = 32
+#: Rows that are refined together, and that at least go through a run of blocks on one thread.
+STEP, LEAST = 32, 64
 
 #: The share of a margin that errors of guesses may cost as a rule, and that of a sample before its
 #: guess is refined.
@@ -236,18 +238,55 @@ class Encloser:
         # an input that is no point is off by anything, though a block may leave it out
         error, worst = np.where(np.isfinite(y).all(axis=1), 0.0, np.inf), np.zeros(size)
         found: dict[int, np.ndarray] = {}
-        norms, here = [], error  # ‖y − true y‖ ≤ here
-        for k, block in enumerate(self.network.blocks):
+        norms, here = np.empty((size, len(self.network.blocks))), error  # ‖y − true y‖ ≤ here
+        for implicit, run in self.runs:
+            if not implicit:
+                y, here, error, norms[:, run] = in_steps(
+                    partial(self._explicit, run), self.step, y, here, error
+                )
+                continue
+            (k,) = run
+            norms[:, k] = up(norm_up(y) + here)
+            start = padded(starts[k], size) if k in starts else None
+            local = self.local[k](y, guesses.block(k, y, start), guesses.polish(k))
+            y, here, error = self._after(k, local, here, error)
+            assert local.z is not None
+            assert local.residual is not None
+            found[k] = local.z[:n]
+            worst = np.maximum(worst, local.residual)
+        return Enclosure(y[:n], error[:n], found, worst[:n], norms[:n])
+
+    def _explicit(
+        self, run: range, y: np.ndarray, here: np.ndarray, error: np.ndarray
+    ) -> tuple[np.ndarray, ...]:
+        """The output of blocks that are evaluated, its two errors, and the norms of their inputs."""
+        norms = []
+        for k in run:
             norms.append(up(norm_up(y) + here))
-            if states(block):
-                start = padded(starts[k], size) if k in starts else None
-                local = self.local[k](y, guesses.block(k, y, start), guesses.polish(k))
+            y, here, error = self._after(k, self.local[k](y), here, error)
+        return y, here, error, np.stack(norms, axis=1)
+
+    def _after(
+        self, k: int, local: Local, here: np.ndarray, error: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The output of block k, its own error, and what all so far amount to in the logits."""
+        here = up(up(self.lip[k] * here) + local.delta)
+        return local.y, here, up(error + up(self.after[k] * (SLACK * local.delta)))
+
+    @cached_property
+    def runs(self) -> list[tuple[bool, range]]:
+        """Successive blocks that are evaluated together, and every equilibrium on its own."""
+        runs: list[tuple[bool, range]] = []
+        for k, block in enumerate(self.network.blocks):
+            implicit = states(block) > 0
+            if runs and not implicit and not runs[-1][0]:
+                runs[-1] = (False, range(runs[-1][1].start, k + 1))
             else:
-                local = self.local[k](y)
-            y = local.y
-            here = up(up(self.lip[k] * here) + local.delta)
-            error = up(error + up(self.after[k] * (SLACK * local.delta)))
-            if local.z is not None and local.residual is not None:
-                found[k] = local.z[:n]
-                worst = np.maximum(worst, local.residual)
-        return Enclosure(y[:n], error[:n], found, worst[:n], np.stack(norms, axis=1)[:n])
+                runs.append((implicit, range(k, k + 1)))
+        return runs
+
+    @cached_property
+    def step(self) -> int:
+        """Rows that go through a run of blocks together: more of them only where they are short."""
+        widest = max(max(block.in_width, block.out_width) for block in self.network.blocks)
+        return min(ROWS, max(LEAST, CACHED // widest))

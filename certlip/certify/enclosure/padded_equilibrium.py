@@ -13,8 +13,9 @@ from certlip.blocks import PaddedEquilibrium
 from certlip.certify.enclosure.base import Local
 from certlip.certify.enclosure.convolution import convolution_map
 from certlip.certify.enclosure.guesses import Polish
-from certlip.certify.enclosure.image import in_steps
+from certlip.certify.enclosure.image import working
 from certlip.certify.enclosure.near import Near
+from certlip.certify.enclosure.side_by_side import in_steps, product
 from certlip.linalg.rigorous import spectral_norm
 from certlip.linalg.rigorous.rounding import TINY, U, gamma, norm_up, up
 from certlip.lmi import EquilibriumProof
@@ -46,9 +47,9 @@ class PaddedEquilibriumEncloser:
         """y = Gz + b_y for the guess z (batch, n·H·W), with its distance to the true output."""
         del polish  # no solver of these tells how
         numbers = max(self.A.numbers, self.UT.numbers, self.B.numbers, self.U.numbers)
-        return in_steps(self._rows, numbers, x, z)
+        return Local(*in_steps(self._rows, working(numbers), x, z))
 
-    def _rows(self, x: np.ndarray, z: np.ndarray) -> Local:
+    def _rows(self, x: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, ...]:
         guess = Near.exact(z)
         Gz = self.G(guess)
         v = self._state(guess, Gz) + self.U(Near.exact(x)) + self.b_z
@@ -56,7 +57,7 @@ class PaddedEquilibriumEncloser:
         in_gam = up(norm_up(up(np.abs(e.v) * self.root_gam) + TINY))
         in_gam = up(in_gam + up(float(self.root_gam.max()) * e.error))
         y = Gz + self.b_y
-        return Local(y.v, up(up(self.growth * in_gam) + y.error), z, e.norm_upper())
+        return y.v, up(up(self.growth * in_gam) + y.error), z, e.norm_upper()
 
     def _state(self, z: Near, Gz: Near) -> Near:
         """Wz = z − Ψ(AᵀAz + mz + Bᵀz − Bz + GᵀGz/(2L)) − ŪŪᵀ(z/Ψ)/(2L)."""
@@ -105,7 +106,7 @@ class _Matrix:
 
     def __call__(self, x: Near) -> Near:
         own = up(up(gamma(len(self.MT)) * self.size) * norm_up(x.v)) + TINY
-        return Near(x.v @ self.MT, up(up(self.size * x.error) + own))
+        return Near(product(x.v, self.MT), up(up(self.size * x.error) + own))
 
 
 def _divided(z: Near, by: np.ndarray | float) -> Near:
