@@ -1,11 +1,18 @@
-"""A preconditioner for the Newton systems: their exact matrix on overlapping windows of layers.
+"""A preconditioner for the Newton systems: the inverse of a matrix that agrees with theirs on windows.
 
 tr(A_i P A_j Z), A_i = e_iv_iᵀ + v_ie_iᵀ the constraint matrix of λ_i, is the (i, j) entry of
 
     P_ee∘(VZVᵀ) + Z_ee∘(VPVᵀ) + T∘Rᵀ + R∘Tᵀ,   T = P_eVᵀ, R = Z_eVᵀ
 
-with rows e_i and v_i. The blocks within a window follow from the pattern: P_ij = −E_iP_{i+1,j}. The far
-blocks are small where layers forget, so conjugate gradients need few steps at any depth.
+with rows e_i and v_i. The blocks within a window follow from the pattern: P_ij = −E_iP_{i+1,j}. What is
+beyond the windows is completed so that the inverse M̂⁻¹ is banded, as that of P and Z is (Grone, Johnson,
+Sá & Wolkowicz 1984): with H the matrix of a window, o the layers it shares with those before, and s the
+others,
+
+    M̂⁻¹ = Σ B_wᵀ(H_ss − H_soH_oo⁻¹H_os)⁻¹B_w,    B_w = [−H_soH_oo⁻¹, I]                        per window
+
+which is two triangular solves with the factor of H, the part of o set to 0 between them. Information
+crosses all windows in one application, where a sum of their inverses passes it from each to the next.
 """
 
 from __future__ import annotations
@@ -17,7 +24,9 @@ from certlip.lmi.chain.recursion import Completed
 from certlip.lmi.chain.scaled import ScaledChain
 
 #: Unknowns of a window, about: more layers mean fewer steps, at a higher cost of each factorization.
-UNKNOWNS = 1024
+UNKNOWNS = 768
+#: A window moves on by one layer in so many.
+SHARE = 3
 
 
 class Windows:
@@ -29,12 +38,13 @@ class Windows:
         size = min(K, max(2, UNKNOWNS // max(widths)))
         starts = [0]
         while starts[-1] + size < K:
-            starts.append(min(starts[-1] + max(1, size // 2), K - size))
+            starts.append(min(starts[-1] + max(1, size // SHARE), K - size))
         blocks = _blocks(_Forms(chain, P, size), _Forms(chain, Z, size))
         offsets = [0]
         for w in widths:
             offsets.append(offsets[-1] + w)
-        self.parts: list[tuple[slice, Tensor, Tensor]] = []
+        self.parts: list[tuple[slice, int, Tensor, Tensor]] = []
+        done = 0  # layers of the windows before
         for first in starts:
             layers = range(first, first + size)
             H = torch.cat(
@@ -44,13 +54,16 @@ class Windows:
                 ]
             )
             here = slice(offsets[first], offsets[first + size])
-            self.parts.append((here, *_factor(H)))
+            self.parts.append((here, offsets[done] - offsets[first], *_factor(H)))
+            done = first + size
 
     def __call__(self, r: Tensor) -> Tensor:
         """The approximate solution for right-hand sides r (m, n)."""
         z = torch.zeros_like(r)
-        for here, scale, factor in self.parts:
-            z[:, here] += scale * torch.cholesky_solve((scale * r[:, here]).mT, factor).mT
+        for here, shared, scale, factor in self.parts:
+            y = torch.linalg.solve_triangular(factor, (scale * r[:, here]).mT, upper=False)
+            y[:shared] = 0.0
+            z[:, here] += scale * torch.linalg.solve_triangular(factor.mT, y, upper=True).mT
         return z
 
 
