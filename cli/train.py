@@ -148,10 +148,15 @@ class _WithFamilies(TyperCommand):
     """Ends the help with the families; their registry loads torch, so only help that is read asks."""
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        from certlip.models import MODELS, NAMED
+        from certlip.models import BOXED, MODELS, NAMED
 
         del ctx
-        for title, names in (("Families", MODELS), ("Networks of the papers", NAMED)):
+        rows = (
+            ("Families", MODELS),
+            ("Networks of the papers", NAMED),
+            ("Trained with boxes", BOXED),
+        )
+        for title, names in rows:
             lines = textwrap.wrap(", ".join(names), formatter.width - 2, break_on_hyphens=False)
             with formatter.section(title):
                 formatter.write("".join(f"  {line}\n" for line in lines))

@@ -1,6 +1,7 @@
 """Whole architectures, built from layers and equilibria: families by size, networks by name."""
 
 from certlip.models.base import Model as Model
+from certlip.models.boxed import BOXED as BOXED
 from certlip.models.build import build as build
 from certlip.models.build import check_family as check_family
 from certlip.models.families import MODELS as MODELS

@@ -7,9 +7,9 @@ weights. Sources: Li, Wang & Lin, ICML 2022; CNN-7 of Shi et al., NeurIPS 2021.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -97,13 +97,11 @@ class BoxClassifier(Model):
 
 class CerDEQClassifier(BoxClassifier):
     """Two convolutions with stride 2, `channels` and twice as many channels, a dense CerDEQ layer with
-    `hidden` states, and a head.
+    `hidden` states, and a head. `variant` says how W is kept small.
 
     Raises:
         InputError: a size that does not fit.
     """
-
-    variant: ClassVar[str] = "bjorck"
 
     def __init__(
         self,
@@ -115,31 +113,14 @@ class CerDEQClassifier(BoxClassifier):
         channels: int,
         hidden: int,
         norm: int = 0,
+        variant: str = "bjorck",
     ) -> None:
         positive_sizes("CerDEQ", channels=channels, hidden=hidden, classes=classes)
         image = (height, width)
         stem = _stem(channels_of(d, image), channels, image, flag("norm", norm))
         features = 2 * channels * stem[-1].out[0] * stem[-1].out[1]
-        layer = CerDEQ(features, hidden, variant=self.variant)
+        layer = CerDEQ(features, hidden, variant=variant)
         super().__init__(image, stem, layer, DenseUnit(hidden, classes, relu=False))
-
-
-class IBPMonDEQClassifier(CerDEQClassifier):
-    """The same with bounded rows of |W| in place of an orthogonal W."""
-
-    variant = "ibp-mondeq"
-
-
-class WeightNormDEQClassifier(CerDEQClassifier):
-    """The same with rows of W of a given norm: for ablations."""
-
-    variant = "weight-norm"
-
-
-class SpectralNormDEQClassifier(CerDEQClassifier):
-    """The same with a given spectral norm of W: for ablations."""
-
-    variant = "spectral-norm"
 
 
 class CerDEQConvClassifier(BoxClassifier):
@@ -205,3 +186,19 @@ def _stem(c: int, channels: int, image: tuple[int, int], norm: bool) -> list[Con
     """Two convolutions that halve the image."""
     first = ConvUnit(c, channels, image, 4, stride=2, norm=norm)
     return [first, ConvUnit(channels, 2 * channels, first.out, 4, stride=2, norm=norm)]
+
+
+#: What is trained with boxes, by name: no family of these has a Lipschitz bound that training keeps.
+BOXED: dict[str, Callable[..., Model]] = {
+    "cerdeq": CerDEQClassifier,
+    "cerdeq-conv": CerDEQConvClassifier,
+    "cnn7": CNN7Classifier,
+    **{
+        name: partial(CerDEQClassifier, variant=variant)
+        for name, variant in (
+            ("ibp-mondeq", "ibp-mondeq"),
+            ("cerdeq-weight-norm", "weight-norm"),
+            ("cerdeq-spectral-norm", "spectral-norm"),
+        )
+    },
+}

@@ -14,6 +14,7 @@ from typing import Any
 
 from certlip.errors import InputError
 from certlip.models.base import Model
+from certlip.models.boxed import BOXED
 from certlip.models.families import MODELS
 from certlip.models.named import NAMED
 
@@ -24,7 +25,7 @@ def check_family(family: str) -> None:
     Raises:
         InputError: with the nearest name, or all of them.
     """
-    known = [*MODELS, *NAMED]
+    known = [*MODELS, *NAMED, *BOXED]
     if family not in known:
         near = difflib.get_close_matches(family, known, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}"
@@ -35,7 +36,7 @@ def build(family: str, shape: Sequence[int], classes: int, **sizes: Any) -> Mode
     """A model of that family with random weights.
 
     Args:
-        family: A name of `MODELS` or `NAMED`.
+        family: A name of `MODELS`, `NAMED` or `BOXED`.
         shape: Of one sample before flattening; models of images need (channels, height, width), or
             (height, width) for one channel.
         classes: Number of logits.
@@ -46,7 +47,7 @@ def build(family: str, shape: Sequence[int], classes: int, **sizes: Any) -> Mode
             missing, unknown to the family, no whole number, or does not fit.
     """
     check_family(family)
-    make = MODELS.get(family) or NAMED[family]
+    make = {**MODELS, **NAMED, **BOXED}[family]
     own = {name: p.default for name, p in inspect.signature(make).parameters.items()}
     of_data = {"d": math.prod(shape), "classes": classes}
     if "height" in own:  # a model of images

@@ -163,7 +163,7 @@ def _validate(job: Job, stepper: Stepper, state: RunState, row: dict[str, Any]) 
     """Adds what validation measured to the row; returns and keeps the network if it is the best."""
     with stepper.average.in_place():
         network = job.freeze()
-    row |= validated(network, job.validation, job.settings.radii())
+    row |= validated(network, job.validation, job.settings.radii(), job.settings.norm)
     value = job.score(row) if row["proven"] else -math.inf
     if value <= state.best:
         return None

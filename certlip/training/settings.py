@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from certlip.certify import Eps, parse_eps
+from certlip.certify.norms import NORMS
 from certlip.data.augment import AUGMENTATIONS, Augmentation
 from certlip.errors import InputError
 from certlip.training.losses import LOSSES, Loss
@@ -36,7 +37,8 @@ class Settings:
             averages are what is validated, proven and kept.
         kernel_l1: Weight of the ℓ1 norm of the kernel entries outside of the original support, in
             fine-tuning; ≥ 0.
-        eps: Radii of the certified accuracy in validation, as on the command line.
+        norm: Norm of the certified accuracy in validation, l2 or linf.
+        eps: Its radii, as on the command line.
         seed: Seed of the first weights, of the order of the samples and of the augmentation.
         validate_every: Epochs between two validations, ≥ 1; before a checkpoint there always is one.
         checkpoint_every: Epochs between two checkpoints, ≥ 1.
@@ -53,6 +55,7 @@ class Settings:
     clip: float = 0.0
     ema: float = 0.0
     kernel_l1: float = 0.0
+    norm: str = "l2"
     eps: str = "36/255,72/255,108/255,1"
     seed: int = 0
     validate_every: int = 10
@@ -70,6 +73,8 @@ class Settings:
             if not all(0.0 <= value < 1.0 for value in values):
                 raise InputError(f"{name} = {getattr(self, name)!r}: expected numbers in [0, 1)")
         parse_eps(self.eps)
+        if self.norm not in NORMS:
+            raise InputError(f"norm = {self.norm!r}: expected {' or '.join(NORMS)}")
 
     @classmethod
     def from_table(cls, table: Mapping[str, Any]) -> Settings:

@@ -12,13 +12,16 @@ from certlip.errors import CertlipError
 from certlip.lmi import prove
 
 
-def validated(network: Network, validation: Dataset, radii: Sequence[Eps]) -> dict[str, Any]:
+def validated(
+    network: Network, validation: Dataset, radii: Sequence[Eps], norm: str = "l2"
+) -> dict[str, Any]:
     """The proof that `check-lmi` makes, and accuracies for every ε; a reason where nothing is proven."""
     try:
         proof = prove(network)
     except CertlipError as error:
         return {"proven": False, "reason": str(error)}
-    found = certify(network, proof, validation.x, validation.label)
+    boxes = radii if norm == "linf" else ()
+    found = certify(network, proof, validation.x, validation.label, norms=(norm,), eps_linf=boxes)
     n = len(found)
     return {
         "proven": True,

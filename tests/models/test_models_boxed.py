@@ -1,31 +1,23 @@
 """Models for training with boxes: one function in training, evaluation and frozen, and boxes that hold
 it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from certlip.certify.interval import IntervalBounds
-from certlip.models.boxed import (
-    CerDEQClassifier,
-    CerDEQConvClassifier,
-    CNN7Classifier,
-    IBPMonDEQClassifier,
-)
+from certlip.models import BOXED, build
 from certlip.solvers import Evaluator
 
-FAMILIES = {
-    "cerdeq": CerDEQClassifier,
-    "cerdeq-conv": CerDEQConvClassifier,
-    "ibp-mondeq": IBPMonDEQClassifier,
-    "cnn7": CNN7Classifier,
-}
+FAMILIES = list(BOXED)
 
 
 def trained(family, norm, seed=0):
     """A model of 2 × 6 × 8 images in evaluation, whose normalisation has seen batches."""
     torch.manual_seed(seed)
-    model = FAMILIES[family](96, 3, height=6, width=8, channels=2, hidden=5, norm=norm).double()
+    model = build(family, (2, 6, 8), 3, channels=2, hidden=5, norm=norm).double()
     with torch.no_grad():
         for p in model.parameters():
             p.add_(0.3 * torch.randn_like(p))
@@ -77,9 +69,16 @@ def test_batch_statistics_are_those_of_the_points(family):
     torch.testing.assert_close(found.lower, margins, rtol=1e-6, atol=1e-6)
 
 
+def test_every_family_is_documented():
+    text = (Path(__file__).resolve().parents[2] / "docs" / "cli.md").read_text("utf-8")
+    assert all(f"`{family}`" in text for family in BOXED)
+
+
 def test_widths_are_measured_layer_by_layer():
     model = trained("cnn7", 0)
-    widths = model.bounds(torch.rand(4, 96, dtype=torch.float64), 0.1, torch.zeros(4).long()).widths
+    with torch.no_grad():
+        found = model.bounds(torch.rand(4, 96, dtype=torch.float64), 0.1, torch.zeros(4).long())
+    widths = found.widths
     assert len(widths) == 7
     assert float(widths[0]) == pytest.approx(0.1)
     assert all(float(w) > 0.0 for w in widths)
