@@ -100,6 +100,19 @@ def test_the_average_follows_the_weights_and_is_put_back():
     assert float(early.weights[0]) == pytest.approx(2.0)  # not 3.996: the first weights fade
 
 
+def test_every_step_goes_into_the_average(splits):
+    some = stepper(splits[0], ema=0.5)
+    weights = [moved(some)]
+    for step in range(3):
+        some.step(0, step)
+        weights.append(moved(some))
+    mean = weights[0]
+    for new in weights[1:]:
+        mean = 0.5 * (mean + new)
+    with some.average.in_place():
+        torch.testing.assert_close(moved(some), mean)
+
+
 def test_the_average_is_what_is_frozen_and_resumed(splits, tmp_path):
     class Killed(Exception):
         pass
