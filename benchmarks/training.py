@@ -1,6 +1,6 @@
 """A training step of the SLL network of Havens et al. 2023 on images of CIFAR-10's size, batches of 64 in
-float32 with the loss of its recipe: certlip's, and a straightforward one that computes T⁻¹ in every call of a
-layer and takes its images from a `DataLoader` that makes them one by one. CPU time; the pixels are random."""
+float32 with the loss of its recipe: certlip's, and a straightforward one that computes T⁻¹ in every call of
+a layer and takes its images from a `DataLoader` that makes them one by one. CPU time; random pixels."""
 
 from __future__ import annotations
 
