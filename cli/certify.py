@@ -15,6 +15,7 @@ from .options import (
     EPS,
     DataDir,
     DatasetName,
+    Gates,
     Limit,
     ModelPath,
     Split,
@@ -49,7 +50,10 @@ def certify(
         bool, typer.Option("--resume", help="Go on with the run in the report's folder.")
     ] = False,
     certificate: Annotated[Path | None, typer.Option(help="FILE.certlip to write.")] = None,
-    fail_under: Annotated[str | None, typer.Option(help='Gates: "36/255=0.55".')] = None,
+    gates: Gates = None,
+    fail_under: Annotated[
+        str | None, typer.Option(help='Short for gates on certified accuracy: "36/255=0.55".')
+    ] = None,
     falsify: Annotated[int, typer.Option(help="Certified points to attack; 0: none.")] = 16,
     attacks: Attacks = USUAL,
     steps: Annotated[int, typer.Option(help="Steps of every attack.")] = 20,
@@ -70,7 +74,7 @@ def certify(
     from certlip.report.terminal import blocks_table, certify_table
 
     from .certifying import certify_run
-    from .gates import parse_gates
+    from .gates import parse_fail_under, parse_gates
     from .run_folder import check_folder
 
     norms = parse_norms(norm)
@@ -99,7 +103,9 @@ def certify(
     elif resume:
         raise InputError("--resume: expected --report DIR, the folder of the run to go on with")
     values = {name: parse_eps(eps or own) for name, own in zip(NORMS, (EPS, EPS_LINF), strict=True)}
-    gates, tried = parse_gates(fail_under), parse_attacks(attacks)
+    config = session.config if "gates" in session.from_file else None
+    required = [*parse_gates(gates, config), *parse_fail_under(fail_under)]
+    tried = parse_attacks(attacks)
     session.prepare_torch()
     search = one_search(session, method, solver)
     network = read_model(model)
@@ -114,7 +120,7 @@ def certify(
         values[norms[0]],
         norms=norms,
         eps_linf=values["linf"] if "linf" in norms else (),
-        gates=gates,
+        gates=required,
         search=search,
         semantics=semantics,
         limit=limit,

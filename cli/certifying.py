@@ -13,6 +13,7 @@ from certlip.errors import InputError, UnsoundError
 from . import run_folder
 from .falsifying import USUAL, attack_rows
 from .gates import Gate, judge
+from .measured import Measured, Subject
 from .ranks import Several, ranks
 from .session import Session
 from .sharing import Share
@@ -122,6 +123,8 @@ def certify_run(
         },
         session.device,
     )
+    for gate in gates:
+        gate.require_comparable(Subject.of(own["data"], own["settings"]))
     run_folder.require_equal("rank 0", crew.from_first(own), own)
     proof = None
     start = time.perf_counter()
@@ -158,7 +161,7 @@ def certify_run(
             raise InputError(f"{data.name}: changed while it was certified; certify it again")
         seconds = built + stream.seconds
         session.detail(f"proof {proved - start:.2f} s, certification {seconds:.2f} s")
-        every = [*eps, *(gate.eps for gate in gates)]
+        every = [*eps, *(e for gate in gates for e in gate.eps)]
         counted = Tally.of(stream.rows, every, eps_linf)
         found: dict[str, Falsification] = {}
         for norm in norms if attacked else ():
@@ -173,7 +176,7 @@ def certify_run(
         if any(each.broken for each in found.values()):
             counted = Tally.of(stream.rows, every, eps_linf)
         falsification = found.get(norms[0])
-        verdicts, code = judge(counted, gates)
+        verdicts, code = judge(Measured.of_run(counted, str(proof.lip)), gates)
         if counted.counts[Status.FALSIFIED]:
             code = UnsoundError.exit_code
         document = certify_document(

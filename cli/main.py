@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import re
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from certlip import __version__
 from certlip.errors import CertlipError
+
+from .config_keys import name_variables
+from .config_shown import source_of
 
 app = typer.Typer(
     name="certlip",
@@ -46,6 +50,7 @@ COMMANDS = (
     "inspect",
     "convert",
     "doctor",
+    "init",
 )
 
 
@@ -72,7 +77,12 @@ def run(arguments: Sequence[str]) -> int:
     """Runs one command line and returns its exit code; never raises."""
     debug = "--debug" in arguments
     try:
-        result = typer.main.get_command(app).main(list(arguments), "certlip", standalone_mode=False)
+        parser: Any = typer.main.get_command(app)
+        name_variables(parser.commands)
+        if "--print-config" in arguments:  # then nothing needs to be given
+            for parameter in (p for each in parser.commands.values() for p in each.params):
+                parameter.required = False
+        result = parser.main(list(arguments), "certlip", standalone_mode=False)
         if result == 130:  # the parser turns an interrupt into an exit
             return _interrupted(arguments)
         return result if isinstance(result, int) else 0
@@ -88,7 +98,7 @@ def run(arguments: Sequence[str]) -> int:
         message = getattr(error, "format_message", None)
         if message is not None:  # the parser's usage errors
             if type(error).__name__ != "NoArgsIsHelpError":
-                return _fail(_with_value(message(), arguments), 2)
+                return _fail(_from_environment(error) or _with_value(message(), arguments), 2)
             typer.echo(message(), err=True)
             return 2
         if type(error).__name__ == "Abort":
@@ -107,6 +117,16 @@ def _with_value(message: str, arguments: Sequence[str]) -> str:
         if found and name == found[1]:
             return f"{message} (got {value if equals else following!r})"
     return message
+
+
+def _from_environment(error: Any) -> str | None:
+    """A usage error about a variable of the environment, with its name and value."""
+    context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
+    if context is None or parameter is None:
+        return None
+    source = source_of(context, parameter.name)
+    name = source.removeprefix("environment ")
+    return None if name == source else f"{source}: {error.message} (got {os.environ[name]!r})"
 
 
 def _interrupted(arguments: Sequence[str]) -> int:

@@ -29,6 +29,10 @@ DataDir = Annotated[Path | None, typer.Option(help="Where the dataset's own file
 Split = Annotated[str, typer.Option(help="Which split of the dataset.")]
 TrainSplit = Annotated[str, typer.Option("--split", help="Which split to train on.")]
 Limit = Annotated[int | None, typer.Option(help="Only the first N samples.")]
+Gates = Annotated[
+    str | None,
+    typer.Option(help='Such as "lipschitz_upper <= 1.001; max_drop 0.01 vs baseline.json".'),
+]
 OutDir = Annotated[Path, typer.Option("--out", help="Folder for what is written.")]
 EPS = "36/255,72/255,108/255,1"
 EpsOption = Annotated[str, typer.Option("--eps", help="Radii in raw input units.")]

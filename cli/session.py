@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, TextIO
+from typing import Any, TextIO
 
 import typer
 from rich.console import Console
@@ -22,23 +22,10 @@ from typer.core import TyperCommand
 from certlip import __version__
 from certlip.errors import InputError, UnsoundError
 
-Seed = Annotated[int, typer.Option(help="Seed of everything random.", show_default=True)]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:i.")]
-Threads = Annotated[int | None, typer.Option(help="CPU threads; all by default.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="More on the way.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Tracebacks of internal errors.")]
-
-_SHARED = {
-    "seed": (Seed, 0),
-    "device": (Device, "auto"),
-    "threads": (Threads, None),
-    "json_output": (Json, False),
-    "quiet": (Quiet, False),
-    "verbose": (Verbose, False),
-    "debug": (Debug, False),
-}
+from . import config_keys
+from .config import Config
+from .config_shown import given_by_file, show, with_source
+from .shared_options import OF_MAIN, SHARED
 
 
 class _Console(Console):
@@ -63,6 +50,10 @@ class Session:
     json_output: bool
     quiet: bool
     verbose: bool
+    config: Config | None = None
+    """The settings file, if there is one."""
+    from_file: frozenset[str] = frozenset()
+    """Parameters whose value it gave."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**63:
@@ -175,16 +166,30 @@ def command(
 
     def register(run: Callable[..., int | None]) -> Callable:
         own = list(inspect.signature(run, eval_str=True).parameters.values())[1:]
+        shared = {key: annotation for key, (annotation, _) in SHARED.items()}
+        annotations = {p.name: p.annotation for p in own} | shared
+        config_keys.kinds[name] = {
+            key: config_keys.kind_of(value) for key, value in annotations.items()
+        }
 
         @functools.wraps(run)
-        def wrapper(**options: Any) -> int:
-            options.pop("debug")  # read by `main`, which catches what escapes
-            shared = {key: options.pop(key) for key in _SHARED if key != "debug"}
-            return run(Session(**shared), **options) or 0
+        def wrapper(context: typer.Context, **options: Any) -> int:
+            given = {key: options.pop(key) for key in SHARED}
+            print_config = given["print_config"]
+            for key in OF_MAIN:  # debug is read by `main`, which catches what escapes
+                given.pop(key)
+            try:
+                session = Session(**given, config=context.obj, from_file=given_by_file(context))
+                if print_config:
+                    return show(session, context) or 0
+                return run(session, **options) or 0
+            except InputError as error:
+                raise with_source(error, context) from error
 
         keyword = inspect.Parameter.KEYWORD_ONLY
-        parameters = [p.replace(kind=keyword) for p in own]
-        for key, (annotation, default) in _SHARED.items():
+        first = inspect.Parameter("context", keyword, annotation=typer.Context)
+        parameters = [first, *(p.replace(kind=keyword) for p in own)]
+        for key, (annotation, default) in SHARED.items():
             parameters.append(
                 inspect.Parameter(key, keyword, default=default, annotation=annotation)
             )

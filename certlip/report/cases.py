@@ -6,7 +6,7 @@ JUnit, SARIF, Markdown and the annotations of GitHub all show these, so they can
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -34,11 +34,13 @@ class Case:
         name: `certification`, or the gate as it was written.
         outcome: The answer.
         message: Why, with the numbers, in one line.
+        place: File and line where a gate was written, if it was in a file.
     """
 
     name: str
     outcome: Outcome
     message: str
+    place: tuple[str, int] | None = None
 
 
 RUN = "certification"
@@ -74,7 +76,7 @@ def cases(document: Document) -> list[Case]:
         gates = [
             case
             if case.outcome is not Outcome.MET and _whole(document)
-            else Case(case.name, Outcome.UNDECIDED, f"not judged: {run.message}")
+            else replace(case, outcome=Outcome.UNDECIDED, message=f"not judged: {run.message}")
             for case in gates
         ]
     found = [run, *gates]
@@ -135,8 +137,20 @@ def _gate(gate: dict[str, Any], code: int) -> Case:
         actual = NONE if finite(actual) is None else repr(actual)
     shown = line(f"actual {actual}")
     undecided = gate.get("undecided", code == 3)  # older documents say it with their code alone
+    place = _place(gate)
     if passed:
-        return Case(line(expr), Outcome.MET, shown)
+        return Case(line(expr), Outcome.MET, shown, place)
     if undecided is True:
-        return Case(line(expr), Outcome.UNDECIDED, f"{shown}; undecided samples could meet it")
-    return Case(line(expr), Outcome.NOT_MET, shown)
+        shown = f"{shown}; undecided samples could meet it"
+        return Case(line(expr), Outcome.UNDECIDED, shown, place)
+    return Case(line(expr), Outcome.NOT_MET, shown, place)
+
+
+def _place(gate: dict[str, Any]) -> tuple[str, int] | None:
+    """Where the gate was written; gates of the command line have no place."""
+    file, number = gate.get("file"), gate.get("line")
+    if file is None and number is None:
+        return None
+    if not isinstance(file, str) or type(number) is not int or number < 1:
+        raise InputError(f"results: gate {gate!r}; expected file, a text, and line, 1 or more")
+    return file, number

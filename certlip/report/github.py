@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from certlip.report.base import Document, ReportFormat, Run, Sample, field
 from certlip.report.cases import Outcome, cases
-from certlip.report.plain import line
+from certlip.report.plain import line, relative_uri
 
 COMMANDS = {Outcome.MET: "notice", Outcome.UNDECIDED: "warning"}
 """All other outcomes are errors."""
@@ -26,10 +26,11 @@ class GithubFormat(ReportFormat):
         lines = []
         for case in cases(document):
             command = COMMANDS.get(case.outcome, "error")
-            title = _property(f"certlip: {case.outcome.value}")
-            lines.append(
-                f"::{command} title={title}::{_data(f'{model}: {case.name}: {case.message}')}"
-            )
+            about = f"title={_property(f'certlip: {case.outcome.value}')}"
+            if case.place is not None:
+                file, number = case.place
+                about += f",file={_property(relative_uri(file))},line={number}"
+            lines.append(f"::{command} {about}::{_data(f'{model}: {case.name}: {case.message}')}")
         return "\n".join(lines) + "\n"
 
 

@@ -1,7 +1,8 @@
 """SARIF 2.1.0: one result for every case that is not met.
 
-A gate of the command line has no line in a file, so a result points at the model, relative to the folder
-of the run, and names the gate as a logical location. GitHub refuses results without a file.
+A gate of a settings file is shown at its line there. A gate of the command line has none, so its result
+points at the model, relative to the folder of the run; GitHub refuses results without a file. Both name
+the gate as a logical location.
 """
 
 from __future__ import annotations
@@ -71,7 +72,12 @@ def _rule(outcome: Outcome) -> dict[str, Any]:
 
 
 def _result(case: Case, model: str) -> dict[str, Any]:
-    identifier, uri = RULES[case.outcome][0], relative_uri(model)
+    identifier = RULES[case.outcome][0]
+    file, number = case.place or (model, None)
+    uri = relative_uri(file)
+    where: dict[str, Any] = {"artifactLocation": {"uri": uri}}
+    if number is not None:
+        where["region"] = {"startLine": number}
     same = "\n".join((identifier, uri, case.name))  # the same alert in the next run
     return {
         "ruleId": identifier,
@@ -81,7 +87,7 @@ def _result(case: Case, model: str) -> dict[str, Any]:
         "message": {"text": _literal(f"{case.name}: {case.message}")},
         "locations": [
             {
-                "physicalLocation": {"artifactLocation": {"uri": uri}},
+                "physicalLocation": where,
                 "logicalLocations": [{"fullyQualifiedName": case.name}],
             }
         ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -39,15 +40,13 @@ def test_a_gate_that_only_undecided_samples_could_save_is_inconclusive(certlip, 
 @pytest.mark.parametrize("share", [1, 5, 11, 28, 55, 56, 57, 58, 99])
 def test_a_gate_is_the_decimal_that_was_written(share):
     """The double nearest to 0.55 lies above 0.55; 55 of 100 samples meet 0.55 all the same."""
-    from certlip_cli.gates import judge, parse_gates
-
-    from certlip.certify import Status, Tally
+    from certlip_cli.gates import judge, parse_fail_under
+    from certlip_cli.measured import Measured
 
     def counted(certified):
-        counts = dict.fromkeys(Status, 0) | {Status.CERTIFIED: certified}
-        return Tally(100, 100, {"0.1": certified}, counts | {Status.MISCLASSIFIED: 100 - certified})
+        return Measured(100, 100, {Fraction("0.1"): certified}, 0, "1.0")
 
-    gates = parse_gates(f"0.1={share / 100}")
+    gates = parse_fail_under(f"0.1={share / 100}")
     assert judge(counted(share), gates)[1] == 0
     assert judge(counted(share - 1), gates)[1] == 1
 

@@ -39,7 +39,11 @@ RULE = _object(
 URI = {"type": "string", "pattern": r"^(?!/)(?!.*\.\./)([A-Za-z0-9._~/-]|%[0-9A-F]{2})+$"}
 LOCATION = _object(
     "physicalLocation",
-    physicalLocation=_object("artifactLocation", artifactLocation=_object("uri", uri=URI)),
+    physicalLocation=_object(
+        "artifactLocation",
+        artifactLocation=_object("uri", uri=URI),
+        region=_object("startLine", startLine={"type": "integer", "minimum": 1}),
+    ),
     logicalLocations=_list(_object("", fullyQualifiedName=TEXT)),
 )
 RESULT = _object(

@@ -1,0 +1,80 @@
+"""What gates and comparisons are about: counts of one run, and the bound it proved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from certlip.errors import InputError
+
+if TYPE_CHECKING:
+    from certlip.certify import Tally
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a run was about; only runs that agree in all of it can be compared."""
+
+    data: str
+    """The hash of the samples and labels."""
+    shape: tuple[int, ...]
+    norm: str
+    """That of `certified_accuracy`: the first one."""
+    semantics: str
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any], settings: Mapping[str, Any]) -> Subject:
+        """That of a run with these `data` and `settings` of its document."""
+        norm, semantics = settings["norm"].split(",")[0], settings["semantics"]
+        return cls(data["sha256"], tuple(data["shape"]), norm, semantics)
+
+    def require_same(self, other: Subject, name: str) -> None:
+        """Refuses to compare what differs.
+
+        Raises:
+            InputError: what differs, with both values.
+        """
+        words = {"data": "data sha256", "shape": "input shape", "norm": "norm"}
+        for field in ("shape", "data", "norm", "semantics"):
+            own, there = getattr(self, field), getattr(other, field)
+            if own != there:
+                said = (str(value)[:16] for value in (there, own))
+                word = words.get(field, field)
+                raise InputError(f"{name}: {word} {' and not '.join(said)}; expected the same")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Counts over n samples, the certified ones by exact ε, and the proven Lipschitz bound."""
+
+    n: int
+    correct: int
+    certified: Mapping[Fraction, int]
+    undecided: int
+    """Samples that may be certified or not; they are in no other count of certified ones."""
+    lipschitz_upper: str | None
+
+    @classmethod
+    def of_run(cls, counted: Tally, lipschitz_upper: str) -> Measured:
+        """That of a run which has just been counted."""
+        certified = {Fraction(text): count for text, count in counted.certified.items()}
+        return cls(counted.n, counted.correct, certified, counted.undecided, lipschitz_upper)
+
+    @classmethod
+    def of_document(cls, document: Mapping[str, Any]) -> Measured:
+        """That of a stored document that was checked: shares are counts over n again."""
+        n, counts = document["data"]["n"], document["counts"]
+
+        def count(share: float | None) -> int:
+            return round((share or 0.0) * n)
+
+        certified = {
+            Fraction(eps): count(share)
+            for eps, share in document["certified_accuracy"].items()
+            if not eps.endswith("_reason")
+        }
+        undecided = counts.get("unknown", 0) + counts.get("error", 0)
+        correct = count(document["natural_accuracy"])
+        return cls(n, correct, certified, undecided, document["lipschitz_upper"])
