@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .options import ModelPath, model_entry, read_model
+from .options import ModelPath, read_model
 from .searching import searches_of
 from .session import Session, command
 
@@ -27,6 +27,8 @@ def check_lmi(
     ] = None,
 ) -> int:
     """Check the Lipschitz conditions of each block and prove the result rigorously."""
+    from certlip.api.bounds import check_document
+    from certlip.api.models import model_entry
     from certlip.lmi.check import check, exit_code
     from certlip.report.terminal import proof_table
 
@@ -43,23 +45,14 @@ def check_lmi(
             session.say(f"{row['name']}, condition {row['condition']}: {row['reason']}")
     if bound is not None:
         session.say(f"network: L ≤ {bound} from raw inputs to logits, proven")
-    session.emit(
-        {
-            "schema": "certlip/check-lmi/1",
-            "model": model_entry(model, network),
-            "settings": {
-                "seed": session.seed,
-                "device": session.device,
-                "dtype": "float64",
-                "conditions": wanted,
-                "methods": [search.method for search in searches],
-            },
-            "blocks": rows,
-            "lipschitz_upper": None if bound is None else str(bound),
-            "status": "done",
-            "exit_code": code,
-        }
-    )
+    settings = {
+        "seed": session.seed,
+        "device": session.device,
+        "dtype": "float64",
+        "conditions": wanted,
+        "methods": [search.method for search in searches],
+    }
+    session.emit(check_document(model_entry(model, network), settings, rows, bound))
     return code
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import model_entry, read_pairs
+from .options import read_pairs
 from .session import Session, command
 
 #: Of `certlip.interop.READERS`, which costs an import of torch.
@@ -26,6 +26,7 @@ def convert(
     ] = None,
 ) -> int:
     """Convert a trained model of another code base; the function is kept exactly."""
+    from certlip.api.models import model_entry
     from certlip.blocks import save
     from certlip.interop import convert as read
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from certlip.data import Dataset
     from certlip.lmi import NetworkProof
     from certlip.report import ResultsFile
-    from certlip.report.base import Sample
 
 
 Attacks = Annotated[
@@ -60,23 +59,17 @@ def attack_rows(
 
     The rows of those that are broken say `falsified` afterwards.
     """
-    from dataclasses import replace
+    from certlip.api.attacking import attack_rows as attack
+    from certlip.api.attacking import radius_name
 
-    import numpy as np
-
-    from certlip.certify import Status, falsify
-
-    chosen = _spread(rows, attacked, with_radius)
-    name = "radius_lower_linf" if norm == "linf" else "radius_lower"
-    chosen = [row for row in chosen if float(row[name]) > 0.0]
-    index = np.array([row["index"] for row in chosen], dtype=int)
-    with session.console.status(f"attacking {len(index)} certified points"):
-        found = falsify(
+    with session.console.status("attacking certified points"):
+        found = attack(
             network,
             proof,
-            data.rows(index),
-            np.array([row["predicted"] for row in chosen], dtype=int),
-            np.array([float(row[name]) for row in chosen]),
+            data,
+            rows,
+            attacked,
+            with_radius,
             norm=norm,
             semantics=semantics,
             attacks=attacks,
@@ -85,28 +78,11 @@ def attack_rows(
             seed=session.seed,
             device=session.device,
         )
-    broken = {}
     for c in found.broken:
-        row = chosen[c.index]
-        broken[row["index"]] = {**row, "status": str(Status.FALSIFIED)}
+        radius = rows[c.index][radius_name(norm)]
         session.say(
-            f"UNSOUND: sample {row['index']} is class {c.other} in {c.semantics} arithmetic at "
-            f"distance {c.distance!r}, inside its certified {norm} radius {row[name]}; please "
+            f"UNSOUND: sample {c.index} is class {c.other} in {c.semantics} arithmetic at "
+            f"distance {c.distance!r}, inside its certified {norm} radius {radius}; please "
             "report this as a bug (--report keeps the point)"
         )
-    rows.change(broken)
-    own = tuple(replace(c, index=chosen[c.index]["index"]) for c in found.broken)
-    return replace(found, broken=own)
-
-
-def _spread(rows: ResultsFile, attacked: int, with_radius: int) -> list[Sample]:
-    """Rows evenly spread over those with a radius; whoever was broken before counts as one."""
-    import numpy as np
-
-    from certlip.certify.rows import WITH_RADIUS
-
-    places = set(range(with_radius))
-    if with_radius > attacked:
-        places = {int(i) for i in np.linspace(0, with_radius - 1, attacked)}
-    having = (row for row in rows if row["status"] in WITH_RADIUS)
-    return [row for place, row in enumerate(having) if place in places]
+    return found

@@ -4,18 +4,14 @@ classes."""
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from certlip.errors import InconclusiveError, InputError
+from certlip.errors import InputError
 
-from .options import ModelPath, model_entry, read_model
+from .options import ModelPath, read_model
 from .session import Session, command
-
-if TYPE_CHECKING:
-    from certlip.blocks import Network
-    from certlip.lmi.ladder import Climbed, Ladder
 
 
 def lipschitz(
@@ -33,6 +29,8 @@ def lipschitz(
     ] = True,
 ) -> int:
     """Prove the smallest Lipschitz bounds: from spectral norms up to one LMI for the whole network."""
+    from certlip.api.bounds import lipschitz_document
+    from certlip.api.models import model_entry
     from certlip.lmi.ladder import Budget, climb
     from certlip.lmi.ladder.memory import available
     from certlip.report.terminal import ladder_table
@@ -58,12 +56,7 @@ def lipschitz(
         "tol": tol,
         "max_seconds": max_seconds,
     }
-    document = {
-        "schema": "certlip/lipschitz/1",
-        "model": model_entry(model, network),
-        "settings": settings,
-        **ladder_fields(network, ladder),
-    }
+    document = lipschitz_document(model_entry(model, network), settings, network, ladder)
     session.say(ladder_table(document))
     for rung in document["rungs"]:
         for stretch in rung["stretches"]:
@@ -73,54 +66,8 @@ def lipschitz(
                 session.say(f"{rung['name']}, {of}: {stretch['reason']}")
     if ladder.pairs_reason and pairs:
         session.say(f"pairs of classes: {ladder.pairs_reason}")
-    code = 0 if ladder.lip is not None else InconclusiveError.exit_code
-    session.emit(document | {"status": "done", "exit_code": code})
-    return code
-
-
-def ladder_fields(network: Network, ladder: Ladder) -> dict[str, Any]:
-    """What was proven, as the fields of a document."""
-    return {
-        "lipschitz_upper": _text(ladder.lip),
-        "spectral_product": _text(ladder.rungs[0].lip),
-        "rungs": [_rung(rung) for rung in ladder.rungs],
-        "blocks": [
-            {
-                "name": f"block{k}",
-                "kind": block.kind,
-                "lipschitz_upper": _text(ladder.blocks[k]),
-                "spectral_upper": _text(ladder.rungs[0].stretches[k].lip),
-            }
-            for k, block in enumerate(network.blocks)
-        ],
-        "pairs_upper": None
-        if ladder.pairs is None
-        else [[repr(float(bound)) for bound in row] for row in ladder.pairs],
-        "pairs_reason": ladder.pairs_reason,
-    }
-
-
-def _rung(rung: Climbed) -> dict[str, Any]:
-    stretches = [
-        {
-            "blocks": [s.start, s.stop - 1],
-            "lipschitz_upper": _text(s.lip),
-            "solver_estimate": s.estimate,
-            "seconds": s.seconds,
-            "reason": s.reason,
-        }
-        for s in rung.stretches
-    ]
-    return {
-        "name": rung.rung,
-        "lipschitz_upper": _text(rung.lip),
-        "seconds": rung.seconds,
-        "stretches": stretches,
-    }
-
-
-def _text(bound: Any) -> str | None:
-    return None if bound is None else str(bound)
+    session.emit(document)
+    return document["exit_code"]
 
 
 def register(app: typer.Typer) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -66,18 +66,8 @@ def read_model(path: Path) -> Network:
         InputError: not a file certlip reads, or a factory that gives no model.
         UnsupportedError: a layer or operator that has no rule.
     """
-    from certlip.blocks import load
-    from certlip.interop import from_factory, is_factory, read_onnx
+    from certlip.api.models import load
 
-    if is_factory(str(path)) and path.suffix not in (".pt", ".safetensors", ".onnx", ".mat"):
-        return from_factory(str(path))
-    if path.suffix == ".onnx":
-        return read_onnx(path, {})
-    if path.suffix == ".mat":
-        raise InputError(
-            f"{path}: a MATLAB file; convert it first: "
-            "certlip convert FILE --from semimondeq --set m=20 --out model.pt"
-        )
     return load(path)
 
 
@@ -107,20 +97,10 @@ def read_pairs(values: list[str] | None) -> dict[str, float]:
     return pairs
 
 
-def model_entry(path: Path, network: Network) -> dict[str, Any]:
-    """The `model` of a JSON document: where it lies, which function it is, its blocks."""
-    return {
-        "path": str(path),
-        "sha256": network.sha256(),
-        "blocks": [
-            {"name": f"block{k}", "kind": block.kind, "shape": block.describe()}
-            for k, block in enumerate(network.blocks)
-        ],
-    }
-
-
 def emit_run(session: Session, command: str, out: Path, network: Network) -> None:
     """The JSON document of a training run that wrote `out/model.pt`."""
+    from certlip.api.models import model_entry
+
     session.emit(
         {
             "schema": f"certlip/{command}/1",

@@ -32,6 +32,7 @@ def verify(
     ] = False,
 ) -> int:
     """Re-prove a certificate from its stored numbers, with NumPy alone."""
+    from certlip.api.verdict import verify_document
     from certlip.checker import CertificateError, check_certificate
 
     (session.prepare_numpy if model is None else session.prepare_torch)()
@@ -52,25 +53,8 @@ def verify(
         session.say(f"{name}: {detail}")
     word = "accepted" if verdict.accepted else "REJECTED"
     session.say(f"{certificate}: {word} in {seconds:.2f} s: {verdict.reason}")
-    code = 0 if verdict.accepted else 1
-    session.emit(
-        {
-            "schema": "certlip/verify/1",
-            "certificate": str(certificate),
-            "accepted": verdict.accepted,
-            "reason": verdict.reason,
-            "checks": [list(check) for check in verdict.checks],
-            "lipschitz_upper": verdict.lipschitz_upper,
-            "natural_accuracy": verdict.natural_accuracy,
-            "certified_accuracy": verdict.certified_accuracy,
-            "n": verdict.n,
-            "model": {"sha256": verdict.model_sha256},
-            "data": {"sha256": verdict.data_sha256},
-            "seconds": seconds,
-            "exit_code": code,
-        }
-    )
-    return code
+    session.emit(verify_document(certificate, verdict) | {"seconds": seconds})
+    return 0 if verdict.accepted else 1
 
 
 def _exactly(session: Session, certificate: Path, verdict: Verdict) -> Verdict:

@@ -26,6 +26,10 @@ MAY_IMPORT = {
     "checker": set(),
     "report": set(),
     "interop": {"models", "blocks"},
+    "api": {
+        *("linalg", "blocks", "lmi", "interop", "data", "certify", "certificate", "checker"),
+        "report",
+    },
     "training": {
         *("models", "data", "certify", "lmi", "reparam", "layers", "blocks", "solvers"),
         "equilibrium",

@@ -11,6 +11,7 @@ from certlip.certify.norms import parse_norms as parse_norms
 from certlip.certify.radii import Certifier as Certifier
 from certlip.certify.radii import Radii as Radii
 from certlip.certify.radii import certify as certify
+from certlip.certify.radii import certify_with as certify_with
 from certlip.certify.radii import check_samples as check_samples
 from certlip.certify.rows import is_row as is_row
 from certlip.certify.rows import radii_of_rows as radii_of_rows

@@ -143,11 +143,27 @@ def certify(
         InputError: x does not fit the network, a label is no class of it, or there are not two.
         UnsupportedError: as `Certifier` says.
     """
-    n = x.shape[0]
     check_samples(network, x, label)
     certifier = Certifier(
         network, proof, device=device, semantics=semantics, norms=norms, eps_linf=eps_linf
     )
+    return certify_with(certifier, x, label, keep_states=keep_states, on_progress=on_progress)
+
+
+def certify_with(
+    certifier: Certifier,
+    x: np.ndarray,
+    label: np.ndarray,
+    *,
+    keep_states: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Radii:
+    """Radii of any number of samples, a batch at a time.
+
+    Raises:
+        InputError: x or label does not fit the network.
+    """
+    n = x.shape[0]
     parts: list[Radii] = []
     for start in range(0, n, ROWS):
         rows = slice(start, min(start + ROWS, n))
