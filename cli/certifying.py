@@ -71,6 +71,7 @@ def certify_run(
         UnsupportedError: a certificate is asked for that its format does not cover.
         InputError: data that does not fit the model, or a folder with a run of other settings.
     """
+    from certlip.api.certified import described, proven
     from certlip.certificate import require_covered
     from certlip.certify import (
         Certifier,
@@ -81,7 +82,6 @@ def certify_run(
         check_samples,
         state_blocks,
     )
-    from certlip.lmi import prove, prove_pairs
     from certlip.report import ResultsFile
 
     if data.classes > network.classes:
@@ -94,7 +94,7 @@ def certify_run(
         raise InputError("several processes: expected --report DIR, where they leave their rows")
     if certificate is not None:
         require_covered(network)
-    described = _described(data)
+    entry = described(data)
     settings = {
         "seed": session.seed,
         "device": session.device,
@@ -109,7 +109,7 @@ def certify_run(
     }
     own = run_folder.manifest(
         network,
-        described,
+        entry,
         {
             **settings,
             "solver": None if search is None else search.solver,
@@ -132,10 +132,7 @@ def certify_run(
         if report is not None and resume:
             run_folder.require_same(report, own)
         with session.console.status("proving the Lipschitz bound"):
-            proof = prove(network, search=search)
-            # certificates have bounds of pairs for a last block of matrices only
-            if certificate is None or network.blocks[-1].kind == "equilibrium":
-                proof = prove_pairs(network, proof, search)
+            proof = proven(network, search, certificate is not None)
         own["proof"] = run_folder.proof_entry(proof)
         if report is not None and resume:
             run_folder.require_same(report, own)
@@ -157,7 +154,7 @@ def certify_run(
         if share is not None:
             share.lead(stream)
         certify_rest(session, certifier, data, stream)
-        if data.sha256() != described["sha256"]:  # a file that is mapped
+        if data.sha256() != entry["sha256"]:  # a file that is mapped
             raise InputError(f"{data.name}: changed while it was certified; certify it again")
         seconds = built + stream.seconds
         session.detail(f"proof {proved - start:.2f} s, certification {seconds:.2f} s")
@@ -185,7 +182,7 @@ def certify_run(
             counted,
             eps=eps,
             model_path=model_path,
-            data=described,
+            data=entry,
             settings=settings,
             seconds=seconds,
             timed=stream.timed,
@@ -202,16 +199,6 @@ def certify_run(
             _write_report(report, document, stream.rows, network, list(found.values()), compare)
         crew.from_first(document)
     return Run(document, stream.rows, code)
-
-
-def _described(data: Dataset) -> dict[str, Any]:
-    return {
-        "name": data.name,
-        "split": data.split,
-        "n": len(data),
-        "sha256": data.sha256(),
-        "shape": list(data.shape),
-    }
 
 
 def _write_certificate(
