@@ -36,22 +36,30 @@ class Matrix(Step):
         if box.rad is None and self.rad_T is None:
             off = gamma(self.k) * (norm_up(box.mid)[:, None] * self.rows)
             return shifted(Ball(mid, off * self.factor + TINY), self.b)
-        size = np.abs(box.mid)
-        # TINY: γ|c| may underflow where c is denormal, and |W| be large
-        left = box.radius() + gamma(self.k) * size + TINY
+        left = np.abs(box.mid)
+        spread = None if self.rad_T is None else left @ self.rad_T
+        left *= gamma(self.k)
+        left += box.radius()
+        left += TINY  # γ|c| may underflow where c is denormal, and |W| be large
         rad = left @ self.size_T
-        if self.rad_T is not None:
-            rad = rad + size @ self.rad_T
-        return shifted(Ball(mid, rad * self.factor + TINY), self.b)
+        if spread is not None:
+            rad += spread
+        rad *= self.factor
+        rad += TINY
+        return shifted(Ball(mid, rad), self.b)
 
 
 def shifted(box: Ball, b: Ball) -> Ball:
     """The box moved by b (d,): one rounding per entry."""
     mid = box.mid + b.mid
-    rad = box.radius() + U * np.abs(mid)
+    rad = np.abs(mid)
+    rad *= U
+    rad += box.radius()
     if b.rad is not None:
-        rad = rad + b.rad
-    return Ball(mid, rad * (1.0 + 8.0 * U) + TINY)
+        rad += b.rad
+    rad *= 1.0 + 8.0 * U
+    rad += TINY
+    return Ball(mid, rad)
 
 
 def affine(block: Affine) -> list[Step]:

@@ -21,15 +21,29 @@ def ends(box: Ball) -> tuple[np.ndarray, np.ndarray]:
     """Lower and upper ends, each rounded outward: a sum of two is off by u of itself, 2u is one unit."""
     rad = box.radius()
     low, high = box.mid - rad, box.mid + rad
-    return low - 2.0 * U * np.abs(low), high + 2.0 * U * np.abs(high)
+    outward = np.abs(low)
+    outward *= 2.0 * U
+    low -= outward
+    np.abs(high, out=outward)
+    outward *= 2.0 * U
+    high += outward
+    return low, high
 
 
 def between(low: np.ndarray, high: np.ndarray) -> Ball:
     """The smallest box that holds [low, high], up to rounding."""
-    mid = 0.5 * (low + high)
+    mid = low + high
+    mid *= 0.5
+    rad = high - low
+    rad *= 0.5
     # the two roundings of either number are at most 4u(|low| + |high|) together
-    rad = 0.5 * (high - low) + 8.0 * U * (np.abs(low) + np.abs(high)) + TINY
-    return Ball(mid, rad * (1.0 + 8.0 * U))
+    room = np.abs(low)
+    room += np.abs(high)
+    room *= 8.0 * U
+    rad += room
+    rad += TINY
+    rad *= 1.0 + 8.0 * U
+    return Ball(mid, rad)
 
 
 def inside(inner: Ball, outer: Ball) -> np.ndarray:
