@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from certlip.errors import InputError
 from certlip.lmi.candidate import OPTIMAL, STOPPED
 from certlip.lmi.chain import analytic_chain, minimise_chain, prove_chain
-from certlip.lmi.chain.centre import centred
+from certlip.lmi.chain.centre import centred, swept
 from certlip.lmi.chain.marginals import Marginals, dual_bound, inner, traces
 from certlip.lmi.chain.newton import Directions
 from certlip.lmi.chain.path import Path
@@ -208,19 +208,32 @@ def test_overlapping_windows_find_the_same_directions(monkeypatch):
 
 @settings(deadline=None, max_examples=20)
 @given(seeds, shapes)
-def test_centring_makes_the_determinant_larger(seed, widths):
+def test_sweeps_lower_the_barrier_down_to_the_central_path(seed, widths):
+    """ρ/μ − log det S, whose only stationary point has tr(∂S/∂x P) = (0, 1/μ)."""
     chain, lam, rho, _ = point(seed, widths)
-    after, same = centred(chain, (lam, rho))
-    assert same == rho
-    grown = torch.logdet(matrix(chain, after, rho)) - torch.logdet(matrix(chain, lam, rho))
-    assert float(grown) > -1e-6
-    slope, _ = traces(
-        Marginals.of(chain, inverse(chain, after, schur_factors(chain, after, rho)).blocks)
-    )
-    before, _ = traces(
-        Marginals.of(chain, inverse(chain, lam, schur_factors(chain, lam, rho)).blocks)
-    )
-    assert float((slope * torch.cat(after)).norm()) < float((before * torch.cat(lam)).norm())
+    mu = 0.5 * rho / chain.order
+
+    def barrier(lam, rho):
+        return rho / mu - float(torch.logdet(matrix(chain, lam, rho)))
+
+    values = [barrier(lam, rho)]
+    for _ in range(40):
+        lam, rho = swept(chain, lam, rho, mu)
+        values.append(barrier(lam, rho))
+    assert all(b <= a + 1e-6 for a, b in itertools.pairwise(values))
+    P = inverse(chain, lam, schur_factors(chain, lam, rho))
+    by_lam, by_rho = traces(Marginals.of(chain, P.blocks))
+    assert float(by_rho) * mu == pytest.approx(1.0, rel=0.1)
+    assert float((by_lam * torch.cat(lam)).abs().max()) < 0.5
+
+
+def test_a_centred_start_is_nearer_to_the_dual():
+    """The gap of P after three sweeps, beside that of the closed form."""
+    chain = ScaledChain.of(random_chain(1, [9] * 7))
+    best = boundary(chain, None)
+    start = inside(chain, *best)
+    before, after = Path(chain, best, start), Path(chain, best, centred(chain, start))
+    assert after.gap < 0.05 * before.gap
 
 
 @pytest.mark.parametrize("depth", [LAYERS + 1, 2 * LAYERS, 3 * LAYERS + 1])

@@ -1,12 +1,20 @@
-"""Centring layer by layer: log det S maximised over one layer's multipliers at a time, ρ fixed.
+"""Centring layer by layer: ρ/μ − log det S lowered over one layer's multipliers at a time.
 
-With everything else fixed it depends on Λ_k through log det X, X = 2Λ − ΛBΛ − F, where B =
-A_{k−1}X_{k−1}⁻¹A_{k−1}ᵀ is what comes before the layer, F = A_kᵀΛ_{k+1}Y_{k+1}⁻¹Λ_{k+1}A_k what comes
-after it, and X_k, Y_k the Schur complements forwards and backwards. A sweep costs as much per layer at
-any depth, and evens out what does not fit between neighbours.
+And over a factor t of all that comes before the layer, ρ too: it moves what the layers agree on, which
+steps of single layers hardly do. With everything else fixed
+
+    log det X + q log t − ρt/μ,     X = 2Λ − ΛBΛ/t − F
+
+is maximised, concave in (Λ, t), where q is the order of all before the layer, B = A_{k−1}X_{k−1}⁻¹A_{k−1}ᵀ
+what comes from there, F = A_kᵀΛ_{k+1}Y_{k+1}⁻¹Λ_{k+1}A_k what comes after the layer, and X_k, Y_k the Schur
+complements forwards and backwards. A sweep costs as much per layer at any depth, a fraction of a step of
+the path, and each layer has a step length of its own.
 """
 
 from __future__ import annotations
+
+import math
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -16,43 +24,51 @@ from certlip.lmi.chain.scaled import ScaledChain
 from certlip.lmi.chain.start import Point
 
 #: Sweeps forwards and backwards; Newton steps of a layer at most, and the decrement that is enough.
-SWEEPS, STEPS, ENOUGH = 4, 20, 0.1
+SWEEPS, STEPS, ENOUGH = 3, 20, 1.0
+#: μ · order as a share of ρ. The central path is below 1; far below, layers stick to the boundary.
+SHARE = 0.5
 
 
 def centred(chain: ScaledChain, start: Point) -> Point:
-    """An interior point with the same ρ, nearer to the central path; `start` where doubles fail."""
-    lam, rho = list(start[0]), start[1]
+    """An interior point nearer to the central path; `start` where doubles fail."""
+    point = start
     for _ in range(SWEEPS):
-        if not _swept(chain, lam, rho):
+        moved = swept(chain, *point, SHARE * point[1] / chain.order)
+        if moved is None:
             return start
-    return (lam, rho) if schur_factors(chain, lam, rho) is not None else start
+        point = moved
+    return point if schur_factors(chain, *point) is not None else start
 
 
-def _swept(chain: ScaledChain, lam: list[Tensor], rho: float) -> bool:
-    """Forwards and backwards, in place; False where a factorization fails."""
-    A, K = chain.A, len(lam)
+def swept(chain: ScaledChain, lam: list[Tensor], rho: float, mu: float) -> Point | None:
+    """Forwards and backwards, towards the point of the central path at μ; None where doubles fail."""
+    A, K, lam = chain.A, len(lam), list(lam)
+    q = list(accumulate(chain.widths, initial=A[0].shape[1]))
     after = [A[K].mT @ A[K]]
     for k in reversed(range(1, K)):
         passed = _passed(torch.diag(2.0 * lam[k]) - after[0], A[k].mT * lam[k])
         if passed is None:
-            return False
+            return None
         after.insert(0, passed)
-    before = [A[0] @ A[0].mT / rho]
+    before, factors = [A[0] @ A[0].mT / rho], []
     for k in range(K):
-        lam[k] = _best(before[k], after[k], lam[k])
+        lam[k], t = _best(before[k], after[k], lam[k], q[k], rho / mu)
+        rho, before[k] = rho * t, before[k] / t
+        factors.append(t)
         X = torch.diag(2.0 * lam[k]) - lam[k][:, None] * before[k] * lam[k]
         passed = _passed(X, A[k + 1])
         if passed is None:
-            return False
+            return None
         before.append(passed)
-    F = after[-1]
+    F, late = after[-1], 1.0  # `late`: the factors that were found after the layer had been left
     for k in reversed(range(K)):
-        lam[k] = _best(before[k], F, lam[k])
+        lam[k], t = _best(before[k] / late, F, lam[k] * late, q[k], rho / mu)
+        rho, late = rho * t, late * t * factors[k]
         passed = _passed(torch.diag(2.0 * lam[k]) - F, A[k].mT * lam[k])
         if passed is None:
-            return False
+            return None
         F = passed
-    return True
+    return lam, rho
 
 
 def _passed(X: Tensor, A: Tensor) -> Tensor | None:
@@ -64,36 +80,45 @@ def _passed(X: Tensor, A: Tensor) -> Tensor | None:
     return half.mT @ half
 
 
-def _best(B: Tensor, F: Tensor, lam: Tensor) -> Tensor:
-    """The Λ that maximises log det X, by Newton steps from a feasible one.
+def _best(B: Tensor, F: Tensor, lam: Tensor, q: int, price: float) -> tuple[Tensor, float]:
+    """The (Λ, t) that maximise log det X + q log t − price·t, by Newton steps from a feasible Λ and 1.
 
-    ∂X/∂λ_i = e_iv_iᵀ + v_ie_iᵀ with v_i = (I − ΛB)e_i, and ∂²X/∂λ_i∂λ_j = −B_ij(e_ie_jᵀ + e_je_iᵀ).
+    ∂X/∂λ_i = e_iv_iᵀ + v_ie_iᵀ, v_i = (I − ΛB/t)e_i; ∂²X/∂λ_i∂λ_j = −B_ij(e_ie_jᵀ + e_je_iᵀ)/t; with δ = log t
+    to first order, N = ΛBΛ/t = ∂X/∂δ = −½∂²X/∂δ² and ∂²X/∂δ∂λ_i = (e_ie_iᵀΛB + BΛe_ie_iᵀ)/t.
     """
 
-    def factor_of(lam: Tensor) -> Tensor | None:
-        positive = bool((lam > 0.0).all())
-        return cholesky(torch.diag(2.0 * lam) - lam[:, None] * B * lam - F) if positive else None
+    def factor_of(lam: Tensor, t: float) -> Tensor | None:
+        positive = t > 0.0 and bool((lam > 0.0).all())
+        return (
+            cholesky(torch.diag(2.0 * lam) - lam[:, None] * B * lam / t - F) if positive else None
+        )
 
-    factor = factor_of(lam)
+    t, w = 1.0, len(lam)
+    factor = factor_of(lam, t)
+    g, H = lam.new_empty(w + 1), lam.new_empty(w + 1, w + 1)
     for _ in range(STEPS):
         if factor is None:
-            return lam
-        P = torch.cholesky_inverse(factor)
-        R = P @ (lam[:, None] * B)
-        T = P - R
-        g = 2.0 * T.diagonal()
-        H = 2.0 * (P * (P - R - R.mT + (B * lam) @ R + B) + T * T.mT)
+            return lam, t
+        P, Bt = torch.cholesky_inverse(factor), B / t
+        R = P @ (lam[:, None] * Bt)
+        T, PN = P - R, R * lam
+        g[:w] = 2.0 * T.diagonal()
+        g[w] = PN.trace() + q - price * t
+        H[:w, :w] = 2.0 * (P * (P - R - R.mT + (Bt * lam) @ R + Bt) + T * T.mT)
+        H[:w, w] = H[w, :w] = 2.0 * ((PN * T.mT).sum(1) - R.diagonal())
+        H[w, w] = (PN * PN.mT).sum() + 2.0 * PN.trace() + q
         s = H.diagonal().rsqrt()
         root = cholesky(s[:, None] * H * s)
         if root is None:
-            return lam
+            return lam, t
         d = s * torch.cholesky_solve((s * g)[:, None], root)[:, 0]
         decrement = float(g @ d)
-        size = 1.0 if decrement < 0.25 else 1.0 / (1.0 + decrement**0.5)
-        factor = factor_of(lam + size * d)
+        size = 1.0 if decrement < 0.25 else 1.0 / (1.0 + math.sqrt(decrement))
+        moved = lam + size * d[:w], t * (1.0 + size * float(d[w]))
+        factor = factor_of(*moved)
         if factor is None:
-            return lam
-        lam = lam + size * d
+            return lam, t
+        lam, t = moved
         if decrement < ENOUGH:
-            return lam
-    return lam
+            return lam, t
+    return lam, t

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from certlip.lmi.chain.centre import centred
 from certlip.lmi.chain.path import Path
 from certlip.lmi.chain.recursion import cholesky
 from certlip.lmi.chain.scaled import ScaledChain
@@ -21,8 +22,9 @@ from certlip.lmi.chain.start import Point, boundary, inside
 
 #: Layers of a window, and those that are fixed before it moves on.
 LAYERS, FIXED = 6, 3
-#: The gap of a window that is enough, and its steps at most.
-GAP, STEPS = 0.5, 60
+#: The gap of a window that is enough, and its steps at most. As the gap of a chain is the sum of those
+#: of its layers, that of a window is smaller than what is wanted of all.
+GAP, STEPS = 0.1, 60
 
 
 def slid(chain: ScaledChain, over: Callable[[], bool]) -> tuple[Point | None, Point | None]:
@@ -65,7 +67,7 @@ def _solved(window: ScaledChain, over: Callable[[], bool]) -> Point | None:
     start = None if best is None else inside(window, *best)
     if best is None or start is None:
         return None
-    path = Path(window, best, start)
+    path = Path(window, best, centred(window, start))
     for _ in range(STEPS):
         if path.gap <= GAP or over() or not path.advance():
             break

@@ -110,4 +110,5 @@ def _start(
         joined, interior = slid(chain, over)
         if joined is not None and (best is None or joined[1] < best[1]):
             return joined, None if interior is None else centred(chain, interior)
-    return best, None if best is None else inside(chain, *best)
+    found = None if best is None else inside(chain, *best)
+    return best, None if found is None else centred(chain, found)
