@@ -56,6 +56,12 @@ class Gate(ABC):
         if self.subject is not None:
             subject.require_same(self.subject, self.name)
 
+    def require_counts(self, found: Measured) -> None:
+        """Refuses a stored run that was not counted at any ε of the gate."""
+        counted = [Fraction(e.text) in found.certified for e in self.eps]
+        if counted and not any(counted):
+            raise InputError(f"--gates {self.text!r}: the run has no certified accuracy there")
+
     @abstractmethod
     def judge(self, found: Measured) -> Verdict:
         """The verdict on a run."""

@@ -47,6 +47,7 @@ COMMANDS = (
     "certify",
     "verify",
     "report",
+    "compare",
     "inspect",
     "convert",
     "doctor",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,27 +43,27 @@ def read_document(path: Path) -> dict[str, Any]:
     return document
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The samples that lie beside the document, none if there are none.
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The samples that lie beside the document, one after the other; none if there are none.
 
     Raises:
         InputError: a line that is not a row.
     """
-    rows: list[dict[str, Any]] = []
+    count = 0
     try:
         with path.open(encoding="utf-8") as lines:
             for row in map(json.loads, lines):
                 if not isinstance(row, dict):
                     raise ValueError
-                rows.append(row)
+                yield row
+                count += 1
     except FileNotFoundError:
-        return []
+        return
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError):
-        line = len(rows) + 1
+        line = count + 1
         raise InputError(f"{path}: line {line} is no sample; expected one per line") from None
-    return rows
 
 
 def _refuse(constant: str) -> None:

@@ -40,7 +40,7 @@ def report(
     code = document["exit_code"]
     rows: list[dict[str, Any]] = []
     if not set(names).isdisjoint(WITH_ROWS):
-        rows = read_rows(path.parent / run_folder.RESULTS)
+        rows = list(read_rows(path.parent / run_folder.RESULTS))
     try:
         for form in forms:
             if form.name == "github":

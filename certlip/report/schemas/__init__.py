@@ -8,7 +8,7 @@ from typing import Any
 
 from certlip.errors import InputError
 
-NAMES = ("certify-1", "check-lmi-1", "lipschitz-1", "certificate-2")
+NAMES = ("certify-1", "compare-1", "check-lmi-1", "lipschitz-1", "certificate-2")
 
 
 def load_schema(name: str) -> dict[str, Any]:
