@@ -42,6 +42,9 @@ def certify(
         str | None,
         typer.Option(help=f"Radii in raw input units; by default {EPS} (l2), {EPS_LINF} (linf)."),
     ] = None,
+    boxes: Annotated[
+        str, typer.Option(help="Of linf: interval, or dual: tighter and slower.")
+    ] = "interval",
     semantics: Annotated[
         str, typer.Option(help="real, or float32: the deployed evaluation as well.")
     ] = "real",
@@ -68,6 +71,7 @@ def certify(
     """Certify a model on a dataset: radii that no perturbation can break, proven."""
     from certlip.certify import parse_eps, parse_norms
     from certlip.certify.float32 import require_bounded
+    from certlip.certify.interval.radii import BOXES
     from certlip.certify.norms import NORMS
     from certlip.certify.radii import SEMANTICS
     from certlip.report.html import require_packages
@@ -78,6 +82,8 @@ def certify(
     from .run_folder import check_folder
 
     norms = parse_norms(norm)
+    if boxes not in BOXES:
+        raise InputError(f"--boxes {boxes}: expected {' or '.join(BOXES)}")
     if semantics not in SEMANTICS:
         raise InputError(f"--semantics {semantics}: expected {' or '.join(SEMANTICS)}")
     if certificate is not None and semantics != "real":
@@ -120,6 +126,7 @@ def certify(
         values[norms[0]],
         norms=norms,
         eps_linf=values["linf"] if "linf" in norms else (),
+        boxes=boxes,
         gates=required,
         search=search,
         semantics=semantics,

@@ -46,6 +46,7 @@ def certify_run(
     *,
     norms: Sequence[str] = ("l2",),
     eps_linf: Sequence[Eps] = (),
+    boxes: str = "interval",
     gates: Sequence[Gate] = (),
     search: Search | None = None,
     semantics: str = "real",
@@ -101,6 +102,7 @@ def certify_run(
         "dtype": "float64",
         "semantics": semantics,
         "norm": ",".join(norms),
+        **({"boxes": boxes} if "linf" in norms else {}),
         "method": "auto" if search is None else search.method,
         "dataset": data.name,
         "split": data.split,
@@ -139,7 +141,13 @@ def certify_run(
     proof = crew.from_first(proof)
     proved = time.perf_counter()
     certifier = Certifier(
-        network, proof, device=session.device, semantics=semantics, norms=norms, eps_linf=eps_linf
+        network,
+        proof,
+        device=session.device,
+        semantics=semantics,
+        norms=norms,
+        eps_linf=eps_linf,
+        boxes=boxes,
     )
     built = time.perf_counter() - proved
     blocks = [] if certificate is None else state_blocks(network)

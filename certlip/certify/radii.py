@@ -36,7 +36,7 @@ class Radii:
     """Per sample: what was proven. `states` holds the guesses a checker needs, by block number.
 
     `radius_lower` is in the first norm that was asked for. `radius_linf` and `method_linf` ("interval",
-    "l2", or None where there is no radius) are there where ℓ∞ was.
+    "dual", "l2", or None where there is no radius) are there where ℓ∞ was.
     """
 
     label: np.ndarray
@@ -71,6 +71,7 @@ class Certifier:
         semantics: One of `SEMANTICS`.
         norms: Of `certlip.certify.norms.NORMS`, in that order.
         eps_linf: ℓ∞ radii at which a sample is certified exactly if its box proves it.
+        boxes: Of `certlip.certify.interval.radii.BOXES`: "dual" is tighter, and several times slower.
 
     Raises:
         UnsupportedError: float32 semantics of a block whose evaluation has no a-priori bound, or in the
@@ -86,13 +87,14 @@ class Certifier:
         semantics: str = "real",
         norms: Sequence[str] = ("l2",),
         eps_linf: Sequence[Eps] = (),
+        boxes: str = "interval",
     ) -> None:
         if semantics not in SEMANTICS:
             raise InputError(f"semantics {semantics!r}: expected {' or '.join(SEMANTICS)}")
         if semantics != "real" and "linf" in norms:
             raise UnsupportedError(f"the ℓ∞ norm with {semantics} semantics: boxes bound real only")
         self.network, self.norms = network, tuple(norms)
-        self.linf = LinfRadii(network, eps_linf) if "linf" in norms else None
+        self.linf = LinfRadii(network, eps_linf, boxes) if "linf" in norms else None
         self.deployed = Deployed(network, proof) if semantics == "float32" else None
         self.encloser = Encloser(network, proof, device=device)
         self.bounds = lowered(pair_bounds(network, proof.lip, proof.before_last()), proof)

@@ -15,7 +15,7 @@ WITH_RADIUS = (Status.CERTIFIED, Status.FALSIFIED)
 _NAMES = {"index", "label", "predicted", "status", "margin_lower", "radius_lower", "residual"}
 _LINF = {"radius_lower_linf", "method_linf"}
 #: What an ℓ∞ radius comes from.
-METHODS: tuple[str, ...] = ("interval", "l2")
+METHODS: tuple[str, ...] = ("interval", "dual", "l2")
 
 
 def sample_rows(radii: Radii, first: int = 0) -> list[dict[str, Any]]:

@@ -61,7 +61,8 @@ def _falsifier(result: dict[str, Any] | None) -> str:
 
 def _methods(linf: dict[str, Any]) -> str:
     counts = field(linf, "methods")
-    said = f"{counts['interval']:,} by boxes, {counts['l2']:,} from ℓ2"
+    boxes = counts["interval"] + counts.get("dual", 0)
+    said = f"{boxes:,} by boxes, {counts['l2']:,} from ℓ2"
     return (
         said if field(linf, "interval") else f"{said}; no boxes: {field(linf, 'interval_reason')}"
     )

@@ -127,6 +127,26 @@ def test_a_model_without_boxes_says_why(certify, tmp_path):
     assert part["methods"]["l2"] > 0
 
 
+def test_tighter_boxes_on_request(certify, tmp_path):
+    plain, dual = (
+        ("--norm", "linf", "--report", tmp_path / boxes, "--boxes", boxes)
+        for boxes in ("interval", "dual")
+    )
+    assert certify(*plain) == certify(*dual) == 0
+    found = document(tmp_path / "dual")
+    jsonschema.validate(found, schema(None))
+    assert found["settings"]["boxes"] == "dual"
+    assert found["linf"]["methods"]["interval"] == 0
+    assert found["linf"]["methods"]["dual"] > 0
+    for better, row in zip(rows(tmp_path / "dual"), rows(tmp_path / "interval"), strict=True):
+        jsonschema.validate(better, schema("sample"))
+        assert float(better["radius_lower"]) >= float(row["radius_lower"]) * (1.0 - 1e-3)
+    resumed = ("--norm", "linf", "--report", tmp_path / "dual", "--boxes", "interval", "--resume")
+    assert certify(*resumed) == 2
+    assert certify("--norm", "linf", "--boxes", "dual", model="none") == 3
+    assert certify("--norm", "linf", "--boxes", "tight") == 2
+
+
 def content(folder):
     found = {p.name: p.read_bytes() for p in folder.iterdir() if p.name != "report.html"}
     own = json.loads(found.pop("report.json"))
@@ -192,6 +212,6 @@ def test_a_falsification_is_of_a_norm(certify, tmp_path, monkeypatch):
         asked.append(norm)
         return Falsification(len(x), 1, 1, ())
 
-    monkeypatch.setattr("certlip.certify.falsify", falsify)
+    monkeypatch.setattr("certlip.api.attacking.falsify", falsify)
     assert certify("--norm", "linf,l2", "--report", tmp_path) == 0
     assert asked == ["l2", "linf"]

@@ -44,10 +44,15 @@ class Margins:
         if self.head is None:
             low, high = ends(box)
             return down(low[:, a : a + 1] - high)
+        return ends(self.rows(a)(box))[0]
+
+    def rows(self, a: int) -> Matrix:
+        """The matrix of f_a − f_j for all j. There is one only behind a matrix."""
+        assert self.head is not None
         if a not in self._rows:
             W, b = self.head
             self._rows[a] = Matrix(W[a : a + 1] - W, b[a : a + 1] - b)
-        return ends(self._rows[a](box))[0]
+        return self._rows[a]
 
     def _classes(self, box: Ball) -> int:
         return box.shape[1] if self.head is None else self.head[0].shape[0]

@@ -81,11 +81,11 @@ class IntervalBounds:
 
     def __call__(self, box: Ball) -> Ball:
         """A box that holds the logits for every x of a box (batch, d); NaN where nothing is proven."""
-        return _through(self.steps, box)
+        return through(self.steps, box)
 
     def start(self, x: np.ndarray) -> Start:
         """Rows x (batch, d) on their way through the affine steps that come first."""
-        return Start(_through(self.prefix, Ball(x)), self._unit(x.shape[1]))
+        return linear_start(self.prefix, x)
 
     def lower(self, start: Start, r: np.ndarray, a: np.ndarray) -> np.ndarray:
         """Lower bounds (batch, classes) of f_a − f_j for ‖x′ − x‖∞ ≤ r (batch,), ∞ where j = a.
@@ -93,11 +93,7 @@ class IntervalBounds:
         NaN, or −∞, where nothing is proven.
         """
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            return self.margins.lower(_through(self.body, start.within(r)), a)
-
-    def _unit(self, d: int) -> np.ndarray:
-        """|A|1 for the matrix A of the affine steps that come first, rounded up."""
-        return _through(self.prefix, around(np.zeros((1, d)), np.ones(1))).radius()
+            return self.margins.lower(through(self.body, start.within(r)), a)
 
 
 class Start:
@@ -117,8 +113,15 @@ class Start:
         return Ball(self.centre.mid, rad * (1.0 + 8.0 * U) + TINY)
 
 
+def linear_start(steps: Sequence[Step], x: np.ndarray) -> Start:
+    """Rows x (batch, d) through affine steps, and |A|1 for their matrix A, rounded up."""
+    unit = around(np.zeros((1, x.shape[1])), np.ones(1))
+    return Start(through(steps, Ball(x)), through(steps, unit).radius())
+
+
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")
-def _through(steps: Sequence[Step], box: Ball) -> Ball:
+def through(steps: Sequence[Step], box: Ball) -> Ball:
+    """The box behind some steps."""
     for step in steps:
         box = step(box)
     return box

@@ -15,10 +15,13 @@ import numpy as np
 
 from certlip.blocks import Network
 from certlip.certify.eps import Eps
+from certlip.certify.interval.dual import DualBounds
 from certlip.certify.interval.network import IntervalBounds, Start
-from certlip.errors import UnsupportedError
+from certlip.errors import InputError, UnsupportedError
 from certlip.linalg.rigorous.rounding import down, up
 
+#: Plain interval arithmetic, or with a linear pass over the last equilibrium.
+BOXES: dict[str, type[IntervalBounds]] = {"interval": IntervalBounds, "dual": DualBounds}
 #: Between a proven radius and one that is not, relative to the latter.
 CLOSE = 1e-4
 #: Boxes tried at most: upwards by `GROWTH` until one fails, then between the two ends.
@@ -39,15 +42,25 @@ class LinfRadii:
     Args:
         network: The frozen network.
         eps: Radii that are tried first, exactly.
+        boxes: One of `BOXES`.
+
+    Raises:
+        InputError: boxes of another name.
+        UnsupportedError: boxes other than plain ones, for a network that does not have them.
     """
 
-    def __init__(self, network: Network, eps: Sequence[Eps] = ()) -> None:
+    def __init__(self, network: Network, eps: Sequence[Eps] = (), boxes: str = "interval") -> None:
+        if boxes not in BOXES:
+            raise InputError(f"boxes {boxes!r}: expected one of {', '.join(BOXES)}")
+        self.boxes = boxes
         self.eps = sorted({e.upper for e in eps})
         self.reason: str | None = None
         self.bounds: IntervalBounds | None = None
         try:
-            self.bounds = IntervalBounds(network)
+            self.bounds = BOXES[boxes](network)
         except UnsupportedError as error:
+            if boxes != "interval":
+                raise UnsupportedError(f"boxes {boxes!r}: {error}") from None
             self.reason = str(error)
 
     def __call__(self, x: np.ndarray, a: np.ndarray, l2: np.ndarray) -> Linf:
@@ -60,7 +73,7 @@ class LinfRadii:
         best = self._found(x, a, derived, has) if self.bounds is not None and has.any() else derived
         method = np.full(len(x), None, dtype=object)
         method[has] = "l2"
-        method[best > derived] = "interval"
+        method[best > derived] = self.boxes
         return Linf(np.where(has, best, 0.0), method)
 
     def _found(
