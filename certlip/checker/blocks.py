@@ -33,12 +33,11 @@ _LMI = ("condition", "lam", "gam", "mu_lower")  # what the proof of an equilibri
 class Block:
     """One block, as stored and as used: maps, and vectors with an entry per pixel.
 
-    `prove` sets `lip`, and what errors on the way are multiplied by: δ of a residual block; Γ, μ,
-    slope ≥ ‖GΓ^(−½)‖₂ and omega ≥ ‖Γ^½WΓ^(−½)‖₂ of an equilibrium; also the bounds (a, j, L) of
-    differences of two outputs.
+    `prove` sets `lip`, and what multiplies errors: δ of a residual block; Γ, slope ≥ ‖GΓ^(−½)‖₂,
+    omega ≥ ‖Γ^½WΓ^(−½)‖₂ and reach of an equilibrium; also bounds (a, j, L) of two outputs.
     """
 
-    delta, slope, omega, gam, mu, pairs = 0.0, 0.0, 0.0, ONE, 1.0, ()
+    delta, slope, omega, reach, gam, mu, pairs = 0.0, 0.0, 0.0, 0.0, ONE, 1.0, ()
 
     def __init__(self, node: dict, arrays: dict[str, np.ndarray], width: int):
         """Read one block whose input has `width` coordinates."""
@@ -56,9 +55,7 @@ class Block:
             return
         sides = (self.meta.get("height", 1), self.meta.get("width", 1))
         circular = {"circular": True, "zero": False}[self.meta.get("padding", "circular")]
-        pixels, sizes = sides[0] * sides[1], {"d": width // (sides[0] * sides[1])}
-        if width != pixels * sizes["d"]:
-            raise CertificateError(f"{width} inputs, expected whole images of {sides} pixels")
+        pixels, sizes = sides[0] * sides[1], {"d": Fraction(width, sides[0] * sides[1])}
         for name, own in axes.items():
             A = self.arrays[name] = take(arrays, names[name], "<f8", tuple(map(sizes.get, own)))
             sizes |= {axis: n for axis, n in zip(own, A.shape, strict=True) if axis != "t"}
@@ -67,7 +64,7 @@ class Block:
             else:
                 K = Linear(A.T if self.kind == "residual" else A, sides, circular)
                 self.maps["K" if self.kind in ("affine", "residual") else name] = K
-        self.out = pixels * sizes.get("q", sizes["d"])
+        self.out = int(pixels * sizes.get("q", sizes["d"]))
         states = pixels * sizes.get("k", sizes.get("n", sizes["d"]))
         self.sigma = read_sigma(self.meta["sigma"], states) if "sigma" in keys else []
 
@@ -110,7 +107,7 @@ class Block:
         """
         n, G, self.mu = len(self.arrays["b_z"]), self.arrays["G"], number(proof["mu_lower"])
         lam, self.gam = (take(arrays, proof[name], "<f8", (n,)) for name in ("lam", "gam"))
-        root, holds, lams = np.sqrt(self.gam), True, np.zeros((0, n))
+        root, holds, least, lams = np.sqrt(self.gam), True, np.inf, np.zeros((0, n))
         if "pairs" in proof:
             node = only(proof["pairs"], "a", "j", "lipschitz_upper", "lam")
             lams = take(arrays, node["lam"], "<f8", (None, n))
@@ -124,9 +121,11 @@ class Block:
             holds = holds and rigorous.condition_10(W, UU, G_f.T.gram(), lam, self.lip)
             self.slope = max(self.slope, G_f.scaled(right=1.0 / root).norm_upper())
             self.omega = max(self.omega, W.scaled(root, 1.0 / root).norm_upper())
+            least = min(least, U.scaled(root).least())
             for (p, q, lip), own in zip(self.pairs, lams, strict=True):
                 row = (G[p] - G[q]).reshape(1, -1, 1)
                 GG = Ball(row, over(UNIT * np.abs(row), 1)).gram()
                 if min(p, q) < 0 or not rigorous.condition_10(W, UU, GG, own, lip):
                     raise Rejected(f"pair {p}, {q}: {lip!r} not proven, expected by (10)")
+        self.reach = over(min(self.slope / self.mu, self.lip / least if least else np.inf), 1)
         return holds

@@ -1,7 +1,5 @@
 """What a block computes: for an exact input an output, with a proven bound of its error."""
 
-from typing import Any
-
 import numpy as np
 
 from certlip.checker.reading import CertificateError, only
@@ -61,7 +59,7 @@ def move(kind: str, m: dict, x: Array) -> tuple[Array, float]:
     return y.reshape(n, -1), c
 
 
-def enclose(block: Any, x: Array, guess: Array | None = None) -> tuple[Array, Array]:
+def enclose(block, x: Array, guess: Array | None = None) -> tuple[Array, Array]:
     """For an exact batch x return ŷ and a proven δ ≥ ‖ŷ − f(x)‖₂ per sample, of a proven block."""
     if guess is not None:
         return _equilibrium(block, x, guess)
@@ -80,7 +78,7 @@ def enclose(block: Any, x: Array, guess: Array | None = None) -> tuple[Array, Ar
     return y, over(c * norm(x), 1)
 
 
-def _residual(block: Any, x: Array) -> tuple[Array, Array]:
+def _residual(block, x: Array) -> tuple[Array, Array]:
     """y = x − 2Kᵀ(D ∘ σ(Kx + b)); ‖Kᵀ D e‖ ≤ √(1 + δ) ‖D^½ e‖ for the error e of σ."""
     K, KT, root = block.maps["K"], block.maps["K"].adjoint(), np.sqrt(block.arrays["D"])
     v, D = K(x) + block.vectors["b"], block.vectors["D"]
@@ -92,12 +90,12 @@ def _residual(block: Any, x: Array) -> tuple[Array, Array]:
     return y, over(2.0 * e + UNIT * norm(y), 3)
 
 
-def _equilibrium(block: Any, x: Array, z: Array) -> tuple[Array, Array]:
+def _equilibrium(block, x: Array, z: Array) -> tuple[Array, Array]:
     """y = Gz* + b_y for the true z*, from any ẑ with residual e = ẑ − σ(Wẑ + Ux + b_z).
 
-    z̃ = ẑ − e = σ(Wz̃ + We + Ux + b_z), so by (3) ‖z̃ − z*‖_Γ ≤ ‖We‖_Γ/μ, and ẑ − z* = e + z̃ − z*.
-    The computed e is within r of e, in the norm of Γ. If a matrix W is strictly lower triangular,
-    |ẑ − z*| ≤ t with t = |e| + |W|t, by substitution.
+    z̃ = ẑ − e = σ(Wz̃ + We + Ux + b_z), so by (3) ‖z̃ − z*‖_Γ ≤ ‖We‖_Γ/μ. If U has full row rank, z̃
+    is the state of x + U⁺We, so ‖G(z̃ − z*)‖ ≤ L‖U⁺We‖ ≤ L‖We‖_Γ/σ_min(Γ^½U). The computed e is within
+    r, in the norm of Γ. If a matrix W is strictly lower triangular, |ẑ − z*| ≤ t = |e| + |W|t.
     """
     (W, U, G), root = (block.maps[name] for name in "WUG"), over(np.sqrt(block.gam), 1)
     a, y = W(z) + U(x), G(z) + block.vectors["b_y"]
@@ -107,8 +105,8 @@ def _equilibrium(block: Any, x: Array, z: Array) -> tuple[Array, Array]:
     pixels, W_error = np.repeat(root, W.pixels), W.error(root, over(1.0 / root, 2))
     z_gam, r, e_gam, We = (norm(over(pixels * np.abs(v), 2)) for v in (z, own, e, W(e)))
     r = r + W_error * z_gam + U.error(root) * norm(x)
-    far = r + (We + W_error * e_gam + block.omega * r) / block.mu
-    far = over(norm(G(e)) + G.error() * norm(e) + block.slope * far, 12)
+    far = block.slope * r + block.reach * (We + W_error * e_gam + block.omega * r)
+    far = over(norm(G(e)) + G.error() * norm(e) + far, 12)
     if block.kind == "equilibrium" and not np.triu(block.arrays["W"]).any():
         A, B, C = (np.abs(block.arrays[name]) for name in "WUG")
         with np.errstate(all="ignore"):  # NaN and infinity lose the comparison

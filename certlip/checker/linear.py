@@ -1,6 +1,5 @@
 """Linear maps: convolutions with stride 1, of which a matrix is the one with one tap on one pixel."""
 
-from collections.abc import Iterator
 from math import isqrt
 
 import numpy as np
@@ -66,7 +65,7 @@ class Linear:
         A = left[:, None] * total(np.abs(self.K).reshape(*self.K.shape[:2], -1)) * right
         return float(over(self.gamma * Ball(over(A, 4), np.zeros(1)).size(), 1))
 
-    def spectra(self, step: int = 16) -> Iterator[Ball]:
+    def spectra(self, step: int = 16):
         """Stacks of `step` blocks K̂(f) = Σ_t K[t] e^{2πi f·(t − a)/N} = A + iB as [[A, −B], [B, A]].
 
         With zeros around the image it is a part of a torus N with room for a kernel, where nothing

@@ -23,8 +23,7 @@ def gamma(k: int) -> float:
 def over(x, k):
     """Upper bound of a sum, product, quotient or root ≥ 0 that took at most k < 2⁴⁰ roundings.
 
-    1 + mu, even m > k + 3 + k²u, is exact; (1 + mu)(1 − u)² ≥ 1 + ku + (ku)² ≥ 1/(1 − u)ᵏ pays for
-    these two as well.
+    1 + mu, even m > k + 3 + k²u, is exact, and (1 + mu)(1 − u)² ≥ 1 + ku + (ku)² ≥ 1/(1 − u)ᵏ.
     """
     return x * (1.0 + (k + 5 + k * k * UNIT) // 2 * 2.0 * UNIT) + TINY
 
@@ -89,6 +88,12 @@ class Ball(NamedTuple):
         """A proven upper bound of ‖A‖₂, within 10⁻⁶ of it unless the proof has to fall back."""
         guess = float(np.linalg.norm(self.S, 2, axis=(-2, -1)).max()) * (1.0 + 2.0**-20)
         return guess if self.norm_at_most(guess) else self.size()
+
+    def least(self) -> float:
+        """A proven lower bound of ‖Aᵀv‖₂/‖v‖₂ for all v: AAᵀ ⪰ s²I, or 0."""
+        s = float(np.linalg.svd(self.S, compute_uv=False).min()) * (1.0 - 2.0**-17)
+        AA = self.gram()
+        return s if exceeds(np.full(AA.S.shape[-1], -s * s), Ball(-AA.S, AA.R)) else 0.0
 
 
 def is_positive_definite(S: Array, R: Array) -> bool:

@@ -42,15 +42,14 @@ class Samples:
 
     def __init__(self, document: dict, arrays: dict[str, np.ndarray]):
         node, data = document["samples"], document["data"]
-        only(node, "x", "label", "predicted", "status", "radius_lower", "z")
+        only(node, "x", *(own := ("label", "predicted", "status")), "radius_lower", "z")
         self.n, self.divisor, self.states = data["n"], data.get("divisor", 1), node["z"]
         if not 0 < self.divisor <= 2**53:
             raise CertificateError(f"'divisor' {self.divisor!r:.60}, expected a positive number")
         dtype = "|u1" if "divisor" in data else "<f8"
         self.stored = take(arrays, node["x"], dtype, (self.n, None))
-        self.label, self.predicted, self.status = (
-            take(arrays, node[name], "<i8", (self.n,)) for name in ("label", "predicted", "status")
-        )
+        columns = (take(arrays, node[name], "<i8", (self.n,)) for name in own)
+        self.label, self.predicted, self.status = columns
         self.radius = take(arrays, node["radius_lower"], "<f8", (self.n,))
 
     def x(self, rows: int | np.ndarray) -> Array:

@@ -150,9 +150,12 @@ def equilibrium_terms(block, x, z):
     r = gam(u * (np.abs(a) + np.abs(b) + np.abs(e))) + W_error * gam(z) + U_error * norm(x)
     omega = max(A.scaled(root, 1 / root).norm_upper() for A in W.spectra(99))
     slope = max(A.scaled(right=1 / root).norm_upper() for A in G.spectra(99))
-    far = r + (gam(W(e)) + W_error * gam(e) + omega * r) / block.mu
-    near = norm(G(e)) + G.error() * (norm(e) + norm(z)) + u * norm(y)
-    return near + slope * far
+    least = min(np.linalg.svd(A.scaled(root).S, compute_uv=False).min() for A in U.spectra(99))
+    reach = slope / block.mu
+    if U.K.shape[0] <= U.K.shape[1]:
+        reach = min(reach, block.lip / least)
+    far = slope * r + reach * (gam(W(e)) + W_error * gam(e) + omega * r)
+    return norm(G(e)) + G.error() * (norm(e) + norm(z)) + u * norm(y) + far
 
 
 # --- drafts and files -----------------------------------------------------------------------------

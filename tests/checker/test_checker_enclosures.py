@@ -40,7 +40,7 @@ def proven(pair, width):
 def weakened(block, mu):
     """The block with another margin, as if that had been proven."""
     other = copy.copy(block)
-    other.mu = mu
+    other.reach = block.slope / mu
     return other
 
 

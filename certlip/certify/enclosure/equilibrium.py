@@ -1,9 +1,10 @@
 """An equilibrium block: the residual of any guess ẑ bounds its distance to the equilibrium.
 
 With e = ẑ − σ(Wẑ + Ux + b_z) and 2Γ − ΓW − WᵀΓ ⪰ 2μΓ, z̃ = ẑ − e solves the equilibrium for an
-input that is off by We, so ‖z̃ − z*‖_Γ ≤ ‖We‖_Γ/μ and ‖G(ẑ − z*)‖ ≤ ‖Ge‖ + ‖GΓ^{−1/2}‖·‖We‖_Γ/μ:
-the solver and its tolerance do not matter. For W strictly lower-triangular in storage, |ẑ − z*| ≤ s
-with s = |e| + |W|s, which is solved by substitution. The smaller of the two is used.
+argument of σ that is off by We, so ‖z̃ − z*‖_Γ ≤ ‖We‖_Γ/μ and ‖G(ẑ − z*)‖ ≤ ‖Ge‖ + ‖GΓ^{−1/2}‖·‖We‖_Γ/μ,
+or with another factor (`growth`): the solver and its tolerance do not matter. For W strictly
+lower-triangular in storage, |ẑ − z*| ≤ s with s = |e| + |W|s, which is solved by substitution. The
+smaller of the two is used.
 
 The computed e is within r of the true one: a dot product with a row w of W errs by γ_k‖w‖₂‖ẑ‖₂ at most.
 """
@@ -16,6 +17,7 @@ import torch
 from certlip.blocks import Equilibrium
 from certlip.certify.enclosure.apriori import LARGEST, size_of
 from certlip.certify.enclosure.base import Local
+from certlip.certify.enclosure.growth import growth
 from certlip.certify.enclosure.guesses import Polish, residual_and_slopes
 from certlip.certify.enclosure.side_by_side import product
 from certlip.linalg.rigorous.rounding import TINY, U, gamma, norm_up, up
@@ -38,7 +40,7 @@ class EquilibriumEncloser:
         self.share = up(gamma(terms) + self.relative * (1.0 + 2.0 * gamma(terms)))
         self.rows_W, self.rows_U = norm_up(self.W), norm_up(self.U)
         self.root_gam = up(np.sqrt(proof.gam))
-        self.mu, self.gam_root_G = proof.mu.value, proof.gam_root_G.value
+        self.growth = growth(self.U, proof)
         # ‖|W|‖ in the norm of Γ and ‖|G|Γ^{−1/2}‖, for what products with e may err by
         small_root = np.sqrt(proof.gam) * (1.0 - 4.0 * U)
         self.omega = size_of(up(up(self.root_gam[:, None] * np.abs(self.W)) / small_root))
@@ -86,7 +88,7 @@ class EquilibriumEncloser:
             + TINY
         )
         Ge = up(norm_up(product(e, self.G.T)) + up(self.size_G * off)) + TINY
-        return up(Ge + up(up(self.gam_root_G * We) / self.mu))
+        return up(Ge + up(self.growth * We))
 
     def _by_substitution(self, s: np.ndarray) -> np.ndarray:
         s = s.copy()
