@@ -381,11 +381,29 @@ def test_a_start_that_is_optimal_stays_so():
     assert again.lip == pytest.approx(first.lip, rel=1e-4)
 
 
-def test_progress_is_told_and_bounds_only_shrink():
+@pytest.mark.parametrize("depth", [5, 2 + LAYERS + 2])
+def test_progress_is_told_and_bounds_only_shrink(depth):
     seen = []
-    minimise_chain(random_chain(0, [6] * 5), progress=lambda *line: seen.append(line))
+    chain = random_chain(0, [6] * depth)
+    found = minimise_chain(chain, progress=lambda *line: seen.append(line))
+    windows = 0 if depth - 2 <= LAYERS else 2
+    assert len(seen) == windows + found.iterations
+    assert all(math.isinf(line[2]) for line in seen[:windows])
     assert [line[0] for line in seen] == list(range(len(seen)))
     assert all(b[1] <= a[1] and b[2] <= a[2] for a, b in itertools.pairwise(seen))
+
+
+def test_a_very_deep_chain_does_not_leave_the_range_of_doubles():
+    """Each layer takes a factor from what norms promise: with norms of 1, ρ would be 0 here."""
+    scaled = ScaledChain.of(random_chain(0, [3] * 1500, 0.7))
+    closed = boundary(scaled, None)
+    assert closed is not None
+    assert 0.0 < closed[1] <= 1.0 + 1e-9
+    lam, lip = scaled.multipliers(*closed)
+    assert np.isfinite(lam).all()
+    assert (lam > 0.0).all()
+    assert 0.0 < lip < math.inf
+    assert inside(scaled, *closed) is not None
 
 
 def test_nothing_to_find():

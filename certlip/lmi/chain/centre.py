@@ -83,8 +83,8 @@ def _passed(X: Tensor, A: Tensor) -> Tensor | None:
 def _best(B: Tensor, F: Tensor, lam: Tensor, q: int, price: float) -> tuple[Tensor, float]:
     """The (Λ, t) that maximise log det X + q log t − price·t, by Newton steps from a feasible Λ and 1.
 
-    ∂X/∂λ_i = e_iv_iᵀ + v_ie_iᵀ, v_i = (I − ΛB/t)e_i; ∂²X/∂λ_i∂λ_j = −B_ij(e_ie_jᵀ + e_je_iᵀ)/t; with δ = log t
-    to first order, N = ΛBΛ/t = ∂X/∂δ = −½∂²X/∂δ² and ∂²X/∂δ∂λ_i = (e_ie_iᵀΛB + BΛe_ie_iᵀ)/t.
+    ∂X/∂λ_i = e_iv_iᵀ + v_ie_iᵀ, v_i = (I − ΛB/t)e_i; ∂²X/∂λ_i∂λ_j = −B_ij(e_ie_jᵀ + e_je_iᵀ)/t; and for
+    t(1 + δ), N = ΛBΛ/t = ∂X/∂δ = −½∂²X/∂δ², ∂²X/∂δ∂λ_i = (e_ie_iᵀΛB + BΛe_ie_iᵀ)/t.
     """
 
     def factor_of(lam: Tensor, t: float) -> Tensor | None:

@@ -1,8 +1,9 @@
-"""The chain as solvers see it: plain tensors, every matrix of norm 1, as few inputs and outputs as matter.
+"""The chain as solvers see it: plain tensors in units of the closed form, inputs and outputs that matter.
 
 With A_k = σ_k A'_k and τ_k = σ_0 … σ_{k−1} the states are z_k = τ_k z'_k, so ρ = τ_{K+1}²ρ' and Λ̃_k =
-(τ_{K+1}/τ_k)²Λ̃'_k: numbers of a moderate size at any depth. (10) knows A_0 by A_0A_0ᵀ and A_K by
-A_KᵀA_K alone.
+(τ_{K+1}/τ_k)²Λ̃'_k. The σ_k are such that Λ̃' = I proves ρ' = 1 by the rule `norm` of the closed form:
+numbers of a moderate size at any depth, where norms of 1 would leave ρ' to shrink with every layer. (10)
+knows A_0 by A_0A_0ᵀ and A_K by A_KᵀA_K alone.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ FLOOR = 1e-6
 
 @dataclass(frozen=True)
 class ScaledChain:
-    """A'_0 (w_1, p'), A'_1 (w_2, w_1), …, A'_K (q', w_K) of norm 1, and log σ_k."""
+    """A'_0 (w_1, p'), A'_1 (w_2, w_1), …, A'_K (q', w_K), and log σ_k."""
 
     A: list[Tensor]
     log_norms: list[float]
@@ -40,7 +41,9 @@ class ScaledChain:
             return None
         parts = [part / norm for part, norm in zip(A, norms, strict=True)]
         parts = [*map(_lifted, parts[:-1]), parts[-1]]
-        return cls(parts, [math.log(norm) for norm in norms])
+        gains = _even(parts)
+        logs = [math.log(norm) + math.log(gain) for norm, gain in zip(norms, gains, strict=True)]
+        return cls([part / gain for part, gain in zip(parts, gains, strict=True)], logs)
 
     @property
     def widths(self) -> list[int]:
@@ -52,7 +55,7 @@ class ScaledChain:
         return self.A[0].shape[1] + sum(self.widths)
 
     def scale(self) -> float:
-        """∏ σ_k: what the norm of the scaled chain is multiplied by; may be infinite."""
+        """∏ σ_k: what a bound of the scaled chain is multiplied by; may be infinite."""
         return _exp(sum(self.log_norms))
 
     def multipliers(self, lam: list[Tensor], rho: float) -> tuple[np.ndarray, float]:
@@ -73,6 +76,17 @@ class ScaledChain:
             parts.append(logs)
         largest = max(float(part.max()) for part in parts)
         return [torch.tensor(np.exp(part - largest), device=self.A[0].device) for part in parts]
+
+
+def _even(A: list[Tensor]) -> list[float]:
+    """The factors of A_k by which ‖A_kX_k⁻¹A_kᵀ‖ = 1 for all k, X_0 = I, X_{k+1} = 2I − A_kX_k⁻¹A_kᵀ."""
+    X, gains = torch.eye(A[0].shape[1]).to(A[0]), []
+    for part in A:
+        half = torch.linalg.solve_triangular(torch.linalg.cholesky(X), part.mT, upper=False)
+        gains.append(float(torch.linalg.matrix_norm(half, 2)))
+        half = half / gains[-1]
+        X = 2.0 * torch.eye(len(part)).to(part) - half.mT @ half
+    return gains
 
 
 def _split(values: np.ndarray, widths: list[int]) -> list[np.ndarray]:

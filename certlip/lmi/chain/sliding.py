@@ -27,10 +27,12 @@ LAYERS, FIXED = 6, 3
 GAP, STEPS = 0.1, 60
 
 
-def slid(chain: ScaledChain, over: Callable[[], bool]) -> tuple[Point | None, Point | None]:
+def slid(
+    chain: ScaledChain, over: Callable[[], bool], passed: Callable[[], None] = lambda: None
+) -> tuple[Point | None, Point | None]:
     """A feasible point and, unless time was over or doubles failed, an interior one near the central path.
 
-    What there was no time for follows the closed form.
+    What there was no time for follows the closed form. `passed` is called after every window.
     """
     A, K = chain.A, len(chain.widths)
     past: list[Tensor] = []
@@ -42,6 +44,7 @@ def slid(chain: ScaledChain, over: Callable[[], bool]) -> tuple[Point | None, Po
         if point is None:
             rest = boundary(_part(head, A[first + 1 :]), None)
             return (None if rest is None else _joined(past, rho, rest)), None
+        passed()
         if last == K:
             whole = _joined(past, rho, point)
             return whole, whole

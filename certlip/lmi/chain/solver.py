@@ -10,6 +10,7 @@ hardly depends on depth. Every Z gives a dual bound, and the gap between the two
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable
@@ -51,7 +52,8 @@ def minimise_chain(
         start: Λ (n,) to start from, positive; taken only where it is better than the closed form.
         tol: Relative gap L/L* − 1 at which to stop.
         max_seconds: Limit; the best feasible point so far is returned.
-        progress: Called with the iteration, L, and the gap (infinite while there is no dual bound).
+        progress: Called after every window of layers and every step, with their running number, L, and the
+            gap (infinite while there is no dual bound).
 
     Raises:
         InputError: tol is not positive, or the start is not positive or has another length.
@@ -77,37 +79,46 @@ def minimise_chain(
         return answer(None, 0.0, OPTIMAL, gap=0.0, message="a matrix is zero: constant")
     if not chain.depth:
         return answer(None, scaled.scale(), OPTIMAL, gap=0.0, message="no hidden states")
-    best, interior = _start(scaled, start, over)
+    told = itertools.count()
+
+    def tell(rho: float, gap: float) -> None:
+        if progress is not None:
+            progress(next(told), math.sqrt(rho) * scaled.scale(), gap)
+
+    best, interior = _start(scaled, start, over, tell)
     if best is None:
         return answer(None, math.inf, FAILED, message="no feasible start in double precision")
     if interior is None:
         status = STOPPED if over() else INACCURATE
         return answer(*tightened(scaled, *best), status, iterations=0)
     path = Path(scaled, best, interior)
-    iteration, status = 0, INACCURATE
-    for iteration in range(ITERATIONS):
+    steps, status = 0, INACCURATE
+    while steps < ITERATIONS:
         if over():
             status = STOPPED
             break
-        moved = path.advance()
-        if progress is not None:
-            progress(iteration, math.sqrt(path.best_rho) * scaled.scale(), path.gap)
+        moved, steps = path.advance(), steps + 1
+        tell(path.best_rho, path.gap)
         if path.gap <= tol:
             status = OPTIMAL
             break
         if not moved or path.idle > PATIENCE:
             break
     lam, rho = tightened(scaled, path.best_lam, path.best_rho)
-    return answer(lam, rho, status, iterations=iteration + 1, gap=path.gap_of(rho))
+    return answer(lam, rho, status, iterations=steps, gap=path.gap_of(rho))
 
 
 def _start(
-    chain: ScaledChain, given: np.ndarray | None, over: Callable[[], bool]
+    chain: ScaledChain,
+    given: np.ndarray | None,
+    over: Callable[[], bool],
+    tell: Callable[[float, float], None],
 ) -> tuple[Point | None, Point | None]:
     """The best point of the boundary, and an interior one; None where there is none."""
     best = boundary(chain, given)
     if len(chain.widths) > LAYERS:
-        joined, interior = slid(chain, over)
+        known = math.inf if best is None else best[1]
+        joined, interior = slid(chain, over, lambda: tell(known, math.inf))
         if joined is not None and (best is None or joined[1] < best[1]):
             return joined, None if interior is None else centred(chain, interior)
     found = None if best is None else inside(chain, *best)

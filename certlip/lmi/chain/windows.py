@@ -25,6 +25,8 @@ from certlip.lmi.chain.scaled import ScaledChain
 
 #: Unknowns of a window, about: more layers mean fewer steps, at a higher cost of each factorization.
 UNKNOWNS = 768
+#: Layers of a window at most, as each pair of them is a block.
+MOST = 12
 #: A window moves on by one layer in so many.
 SHARE = 3
 
@@ -35,7 +37,7 @@ class Windows:
     def __init__(self, chain: ScaledChain, P: Completed, Z: Completed) -> None:
         widths = chain.widths
         K = len(widths)
-        size = min(K, max(2, UNKNOWNS // max(widths)))
+        size = min(K, MOST, max(2, UNKNOWNS // max(widths)))
         starts = [0]
         while starts[-1] + size < K:
             starts.append(min(starts[-1] + max(1, size // SHARE), K - size))
