@@ -24,7 +24,7 @@ def report(
         Path, typer.Argument(help="Folder of certify --report, or its report.json.")
     ],
     formats: Annotated[
-        str, typer.Option("--format", help="html, md, junit, sarif, github, json, jsonl.")
+        str, typer.Option("--format", help="html, md, card, junit, sarif, github, json, jsonl.")
     ] = "html",
     out: Annotated[
         Path | None, typer.Option(help="Folder for report.FORMAT; that of the results by default.")

@@ -10,13 +10,16 @@ from certlip.checker import Verdict
 
 def verify_document(certificate: str | Path, verdict: Verdict) -> dict[str, Any]:
     """What the checker said of a certificate."""
+    proven = verdict.lipschitz_upper != "inf"
+    reason = {} if proven else {"lipschitz_upper_reason": "no bound was proven"}
     return {
         "schema": "certlip/verify/1",
         "certificate": str(certificate),
         "accepted": verdict.accepted,
         "reason": verdict.reason,
         "checks": [list(check) for check in verdict.checks],
-        "lipschitz_upper": verdict.lipschitz_upper,
+        "lipschitz_upper": verdict.lipschitz_upper if proven else None,
+        **reason,
         "natural_accuracy": verdict.natural_accuracy,
         "certified_accuracy": verdict.certified_accuracy,
         "n": verdict.n,

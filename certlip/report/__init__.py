@@ -14,6 +14,7 @@ from pathlib import Path
 from certlip.errors import InputError
 from certlip.files import atomic
 from certlip.report.base import Document, ReportFormat, Run, Sample
+from certlip.report.card import CardFormat
 from certlip.report.github import GithubFormat
 from certlip.report.html import HtmlFormat
 from certlip.report.json_format import JsonFormat, JsonLinesFormat, dumps, strict
@@ -42,6 +43,7 @@ FORMATS: dict[str, ReportFormat] = {
     "junit": JunitFormat(),
     "sarif": SarifFormat(),
     "github": GithubFormat(),
+    "card": CardFormat(),
 }
 
 

@@ -20,6 +20,7 @@ ROWS = {
     "md": "## certlip: not met\n\nruns\\/lben\\.pt on digits",
     "junit": '<?xml version="1.0" encoding="utf-8"?>\n<testsuites name="certlip" tests="3"',
     "sarif": '{\n  "$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/',
+    "card": '---\nlibrary_name: "certlip"\ntags:\n  - "certified-robustness"',
     "github": "::notice title=certlip%3A met::runs/lben.pt: certification: ",
 }
 

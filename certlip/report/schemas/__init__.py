@@ -8,7 +8,23 @@ from typing import Any
 
 from certlip.errors import InputError
 
-NAMES = ("certify-1", "compare-1", "check-lmi-1", "lipschitz-1", "certificate-2")
+NAMES = (
+    "certificate-2",
+    "certify-1",
+    "check-lmi-1",
+    "compare-1",
+    "config-1",
+    "convert-1",
+    "demo-1",
+    "doctor-1",
+    "finetune-1",
+    "init-1",
+    "inspect-1",
+    "lipschitz-1",
+    "recipes-1",
+    "train-1",
+    "verify-1",
+)
 
 
 def load_schema(name: str) -> dict[str, Any]:
