@@ -11,7 +11,7 @@ from .options import read_pairs
 from .session import Session, command
 
 #: Of `certlip.interop.READERS`, which costs an import of torch.
-FORMATS = "semimondeq, lipsdp, lben-2021, mondeq-2020, onnx, torch"
+FORMATS = "semimondeq, lipsdp, lben-2021, mondeq-2020, sll-2023, lben-2023, onnx, torch"
 
 
 def convert(

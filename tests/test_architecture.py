@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "certificate": {"blocks", "certify", "data"},
     "checker": set(),
     "report": set(),
-    "interop": {"models", "blocks"},
+    "interop": {"linalg", "models", "blocks"},
     "api": {
         *("linalg", "blocks", "lmi", "interop", "data", "certify", "certificate", "checker"),
         "report",

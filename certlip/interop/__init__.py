@@ -12,10 +12,12 @@ from certlip.interop.factory import from_factory as from_factory
 from certlip.interop.factory import is_factory as is_factory
 from certlip.interop.factory import read_torch
 from certlip.interop.lben_2021 import read_lben_2021
+from certlip.interop.lben_2023 import read_lben_2023
 from certlip.interop.lipsdp import read_lipsdp
 from certlip.interop.mondeq_2020 import read_mondeq_2020
 from certlip.interop.onnx import read_onnx as read_onnx
 from certlip.interop.semimondeq import read_semimondeq
+from certlip.interop.sll_2023 import read_sll_2023
 from certlip.interop.torch_module import from_torch as from_torch
 
 READERS: dict[str, Callable[[Path, dict[str, float]], Network]] = {
@@ -23,6 +25,8 @@ READERS: dict[str, Callable[[Path, dict[str, float]], Network]] = {
     "lipsdp": read_lipsdp,
     "lben-2021": read_lben_2021,
     "mondeq-2020": read_mondeq_2020,
+    "sll-2023": read_sll_2023,
+    "lben-2023": read_lben_2023,
     "onnx": read_onnx,
     "torch": read_torch,
 }

@@ -103,8 +103,14 @@ def real_matrix(path: Path, value: Any, name: str, expected: str) -> Tensor:
     return _finite(path, name, matrix)
 
 
-def load_state_dict(path: Path, prefixes: tuple[str, ...] = ()) -> dict[str, Tensor]:
+def load_state_dict(
+    path: Path, prefixes: tuple[str, ...] = (), under: str | None = None
+) -> dict[str, Tensor]:
     """The tensors of a torch state dict by their names without the prefixes, as they are stored.
+
+    Args:
+        prefixes: Each is taken away once, in this order.
+        under: The entry of a checkpoint that may hold the state dict beside the state of its training.
 
     Raises:
         InputError: no such file, not readable, a pickle that needs code (refused, never executed), or not
@@ -119,6 +125,8 @@ def load_state_dict(path: Path, prefixes: tuple[str, ...] = ()) -> dict[str, Ten
         ) from None
     except Exception as error:  # the reader raises anything on damaged bytes
         raise InputError(f"{path}: not a readable torch file ({_line(error)})") from None
+    if under is not None and isinstance(content, dict) and under in content:
+        content = content[under]
     if not isinstance(content, dict) or not content:
         raise InputError(f"{path}: a {type(content).__name__}: expected a dict of tensors")
     tensors: dict[str, Tensor] = {}
