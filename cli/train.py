@@ -111,7 +111,8 @@ def _show_list(session: Session) -> int:
     table = Table("recipe", "family", "dataset", "what", "expected: natural, certified")
     recipes = [load_recipe(name) for name in recipe_names()]
     for r in recipes:
-        table.add_row(r.name, r.family, r.dataset, r.note, "\n".join(map(_figures, r.expected)))
+        what = "; ".join(text for text in (r.note, r.cost.get("time")) if text)
+        table.add_row(r.name, r.family, r.dataset, what, "\n".join(map(_figures, r.expected)))
     session.say(table)
     for name in NAMED:
         if name not in {r.family for r in recipes}:
