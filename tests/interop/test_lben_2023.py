@@ -1,4 +1,4 @@
-"""Fine-tuned LBENs of the paper's code: its function by dense matrices, and what is proven of its quirks."""
+"""Fine-tuned LBENs of the paper's code: its function by dense matrices, and proofs of its quirks."""
 
 import pytest
 import torch
