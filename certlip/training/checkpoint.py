@@ -20,6 +20,8 @@ from certlip.training.group import Group
 from certlip.training.stepper import Stepper
 
 NAME = "checkpoint.pt"
+FILES = (NAME, "best.pt", "model.pt", "reparametrized.pt", "metrics.jsonl", "metrics.csv")
+"""What a run writes into its folder."""
 
 
 @dataclass
@@ -117,6 +119,7 @@ def _random() -> dict[str, torch.Tensor]:
 
 
 def _clear(folder: Path) -> None:
-    """Removes the unfinished file of a process that was killed while it wrote."""
-    for unfinished in folder.glob(f".{NAME}.*"):
-        unfinished.unlink(missing_ok=True)
+    """Removes the unfinished files of a process that was killed while it wrote."""
+    for name in FILES:
+        for unfinished in folder.glob(f".{name}.*"):
+            unfinished.unlink(missing_ok=True)
