@@ -21,11 +21,13 @@ from torch import Tensor, nn
 
 from certlip.blocks import ConvEquilibrium, Equilibrium, Sigma, equilibrium_block
 from certlip.blocks.activations import ReLU
+from certlip.blocks.dense_form import kernel_matrix
 from certlip.errors import InputError
 from certlip.linalg.boxes import Boxes
 from certlip.linalg.gram import gram_norm
-from certlip.linalg.operators import Operator
+from certlip.linalg.operators import Dense, Operator
 from certlip.linalg.operators.paired import Paired
+from certlip.linalg.operators.stencil import PADDINGS
 from certlip.linalg.structure import structure_on
 from certlip.linalg.torus import Torus
 from certlip.solvers import PeacemanRachford, equilibrium
@@ -90,11 +92,13 @@ class CerDEQ(nn.Module):
     Args:
         d, n: Widths of input and state.
         variant: One of `NORMALISED`.
-        torus: The image for circular convolutions, None for a dense layer.
-        kernel: Side of the kernels of A and U on a torus.
+        torus: The image of convolutions, None for a dense layer.
+        kernel: Side of the kernels of A and U on an image.
+        padding: circular, or zero: then the layer is solved and frozen as the matrices that its
+            convolutions are, which is meant for small images.
 
     Raises:
-        InputError: a width below 1, an unknown variant, a kernel larger than the image.
+        InputError: a width below 1, an unknown variant or padding, a kernel larger than the image.
     """
 
     def __init__(
@@ -105,8 +109,11 @@ class CerDEQ(nn.Module):
         variant: str = "bjorck",
         torus: Torus | None = None,
         kernel: int = 3,
+        padding: str = "circular",
     ) -> None:
         super().__init__()
+        if padding not in PADDINGS:
+            raise InputError(f"CerDEQ with padding {padding!r}: expected one of {PADDINGS}")
         if d < 1 or n < 1:
             raise InputError(f"CerDEQ with d = {d}, n = {n}: expected at least 1")
         if variant not in NORMALISED:
@@ -116,7 +123,8 @@ class CerDEQ(nn.Module):
                 f"CerDEQ with kernels of {kernel}×{kernel} taps: expected 1 to the "
                 f"{torus.height}×{torus.width} pixels of the image"
             )
-        self.variant, self.structure = variant, structure_on(torus)
+        self.variant, self.structure, self.torus = variant, structure_on(torus), torus
+        self.padding = padding
         taps = () if torus is None else (kernel, kernel)
         self.sigma = Sigma.of(ReLU(), n * self.structure.repeat)
         self.both = Sigma.concatenate([self.sigma, self.sigma])
@@ -131,19 +139,25 @@ class CerDEQ(nn.Module):
         rows = NORMALISED[self.variant](self.A.flatten(1))
         return (MOST * torch.sigmoid(self.scale)) * rows.reshape(self.A.shape)
 
+    def map(self, K: Tensor) -> Operator:
+        """A stored array as it acts."""
+        if self.torus is None or self.padding == "circular":
+            return self.structure.map(K)
+        return Dense(kernel_matrix(K, self.torus, self.padding))
+
     def forward(self, x: Tensor) -> Tensor:
-        W = self.structure.map(self.weight())
-        c = self.structure.map(self.U).apply(x) + self.structure.spread(self.b_z)
+        W = self.map(self.weight())
+        c = self.map(self.U).apply(x) + self.structure.spread(self.b_z)
         return self._solved(W, c, self.sigma)
 
     def boxes(self, boxes: Boxes) -> Boxes:
-        W, map_of = self.weight(), self.structure.map
-        U, size = map_of(self.U), map_of(self.U.abs())
+        W = self.weight()
+        U, size = self.map(self.U), self.map(self.U.abs())
         b_z = self.structure.spread(self.b_z)
         driving = boxes.affine(lambda x: U.apply(x) + b_z, size.apply).measured()
-        x = self._solved(map_of(W), driving.x, self.sigma)
+        x = self._solved(self.map(W), driving.x, self.sigma)
         ends = torch.cat([driving.c + driving.r, driving.c - driving.r], dim=1)
-        high, low = self._solved(Paired(map_of(W), map_of(W.abs())), ends, self.both).chunk(
+        high, low = self._solved(Paired(self.map(W), self.map(W.abs())), ends, self.both).chunk(
             2, dim=1
         )
         return Boxes(x, x, driving.r, driving.widths).between(low, high).measured()
@@ -164,8 +178,13 @@ class CerDEQ(nn.Module):
         A, U, b_z = (p.detach().double().cpu() for p in (self.A, self.U, self.b_z))
         s = MOST * torch.sigmoid(self.scale.detach().double().cpu())
         W = (s * NORMALISED[self.variant](A.flatten(1))).reshape(A.shape)
+        torus = self.torus
+        if torus is not None and self.padding == "zero":
+            W, U = (kernel_matrix(K, torus, "zero") for K in (W, U))
+            b_z, torus = self.structure.spread(b_z), None
+            G = torch.eye(len(W), dtype=torch.float64) if G is None else G
         if G is None:
             G = self.structure.lifted(torch.eye(len(A), dtype=torch.float64))
         if b_y is None:
             b_y = torch.zeros(len(G), dtype=torch.float64)
-        return equilibrium_block(W, U, G, b_z, b_y, self.sigma, torus=self.structure.torus)
+        return equilibrium_block(W, U, G, b_z, b_y, self.sigma, torus=torus)

@@ -21,7 +21,7 @@ from certlip.layers.boxed import BoxLayer, ConvUnit, DenseUnit
 from certlip.linalg.boxes import Boxes
 from certlip.linalg.torus import Torus
 from certlip.models.base import Model
-from certlip.models.image import channels_of, flag
+from certlip.models.image import channels_of, flag, padding_of
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class BoxClassifier(Model):
             blocks += layer.freeze()
         if self.layer is None:
             return Network([*blocks, *self.head.freeze()])
-        if self.layer.structure.torus is not None:
+        if self.layer.torus is not None and self.layer.padding == "circular":
             return Network([*blocks, self.layer.freeze(), *self.head.freeze()])
         G, b_y = (p.detach().double().cpu() for p in (self.head.weight, self.head.bias))
         return Network([*blocks, self.layer.freeze(G, b_y)])
@@ -124,8 +124,10 @@ class CerDEQClassifier(BoxClassifier):
 
 
 class CerDEQConvClassifier(BoxClassifier):
-    """The same convolutions, a convolutional CerDEQ layer with `hidden` channels on a torus, and a
-    head.
+    """The same convolutions, a convolutional CerDEQ layer with `hidden` channels, and a head.
+
+    `zero_padding` = 1 pads its images with zeros, which is meant for small ones; 0 continues them at the
+    other side.
 
     Raises:
         InputError: a size that does not fit.
@@ -142,12 +144,14 @@ class CerDEQConvClassifier(BoxClassifier):
         hidden: int,
         kernel: int = 1,
         norm: int = 0,
+        zero_padding: int = 0,
     ) -> None:
         positive_sizes("CerDEQ", channels=channels, hidden=hidden, classes=classes)
         image = (height, width)
         stem = _stem(channels_of(d, image), channels, image, flag("norm", norm))
         torus = Torus(*stem[-1].out)
-        layer = CerDEQ(2 * channels, hidden, torus=torus, kernel=kernel)
+        padding = padding_of(zero_padding)
+        layer = CerDEQ(2 * channels, hidden, torus=torus, kernel=kernel, padding=padding)
         super().__init__(image, stem, layer, DenseUnit(hidden * torus.pixels, classes, relu=False))
 
 

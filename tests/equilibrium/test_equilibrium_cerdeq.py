@@ -16,10 +16,16 @@ from certlip.linalg.operators.paired import Paired
 from certlip.linalg.torus import Torus
 from certlip.solvers import Evaluator
 
+IMAGES = {
+    "dense": {},
+    "circular": {"torus": Torus(3, 4), "kernel": 2},
+    "zero": {"torus": Torus(3, 4), "kernel": 3, "padding": "zero"},
+}
 
-def layer(variant="bjorck", torus=None, seed=0, size=1.0, kernel=2):
+
+def layer(variant="bjorck", image="dense", seed=0, size=1.0):
     torch.manual_seed(seed)
-    made = CerDEQ(3, 5, variant=variant, torus=torus, kernel=kernel).double()
+    made = CerDEQ(3, 5, variant=variant, **IMAGES[image]).double()
     with torch.no_grad():
         made.A.mul_(size)
         made.U.normal_()
@@ -30,14 +36,14 @@ def layer(variant="bjorck", torus=None, seed=0, size=1.0, kernel=2):
 
 @pytest.mark.parametrize("size", [0.0, 1e-6, 1.0, 1e3])
 @pytest.mark.parametrize("variant", NORMALISED)
-@pytest.mark.parametrize("torus", [None, Torus(3, 4)])
-def test_boxes_exist_whatever_the_parameters(variant, size, torus):
+@pytest.mark.parametrize("image", IMAGES)
+def test_boxes_exist_whatever_the_parameters(variant, size, image):
     for seed in range(3):
-        made = layer(variant, torus, seed, size)
+        made = layer(variant, image, seed, size)
         with torch.no_grad():
             made.scale.fill_(30.0)
         W = made.weight().detach().abs()
-        S = W if torus is None else W.sum(dim=(2, 3))
+        S = W if image == "dense" else W.sum(dim=(2, 3))
         rows = variant == "ibp-mondeq"
         norm = float(S.sum(dim=1).max() if rows else torch.linalg.matrix_norm(S, 2))
         assert norm <= MOST * (1 + 1e-12)
@@ -71,9 +77,9 @@ def test_u_starts_so_that_boxes_do_not_grow():
 
 
 @pytest.mark.parametrize("variant", NORMALISED)
-@pytest.mark.parametrize("torus", [None, Torus(3, 4)])
-def test_boxes_in_training_are_those_that_are_proven(variant, torus):
-    made = layer(variant, torus)
+@pytest.mark.parametrize("image", IMAGES)
+def test_boxes_in_training_are_those_that_are_proven(variant, image):
+    made = layer(variant, image)
     net = Network([made.freeze()])
     x = torch.randn(7, net.in_width, dtype=torch.float64)
     with torch.no_grad():
@@ -87,9 +93,9 @@ def test_boxes_in_training_are_those_that_are_proven(variant, torus):
     assert (high - low).mean() > 0.5 * float(2 * boxes.r.mean())
 
 
-@pytest.mark.parametrize("torus", [None, Torus(3, 4)])
-def test_gradients_through_the_adjoint_equilibrium(torus):
-    made = layer("bjorck", torus, seed=3)
+@pytest.mark.parametrize("image", IMAGES)
+def test_gradients_through_the_adjoint_equilibrium(image):
+    made = layer("bjorck", image, seed=3)
     x = torch.randn(4, 3 * made.structure.repeat, dtype=torch.float64)
     weights = [torch.randn(4, 5 * made.structure.repeat, dtype=torch.float64) for _ in range(3)]
 
@@ -133,6 +139,7 @@ def test_the_paired_operator_is_the_matrix_of_four_parts():
         ({"d": 0}, "d = 0"),
         ({"n": 0}, "n = 0"),
         ({"variant": "none"}, "expected one of bjorck"),
+        ({"padding": "same"}, "padding 'same'"),
         ({"torus": Torus(2, 2), "kernel": 3}, "kernels of 3×3"),
         ({"torus": Torus(2, 2), "kernel": 0}, "kernels of 0×0"),
     ],

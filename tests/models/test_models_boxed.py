@@ -17,7 +17,8 @@ FAMILIES = list(BOXED)
 def trained(family, norm, seed=0):
     """A model of 2 × 6 × 8 images in evaluation, whose normalisation has seen batches."""
     torch.manual_seed(seed)
-    model = build(family, (2, 6, 8), 3, channels=2, hidden=5, norm=norm).double()
+    options = {"zero_padding": 1} if family == "cerdeq-conv" and norm else {}
+    model = build(family, (2, 6, 8), 3, channels=2, hidden=5, norm=norm, **options).double()
     with torch.no_grad():
         for p in model.parameters():
             p.add_(0.3 * torch.randn_like(p))
