@@ -18,11 +18,11 @@ from typing import Annotated, Any
 
 import typer
 
-from certlip import __version__
 from certlip.errors import CertlipError
 
 from .config_keys import name_variables
 from .config_shown import source_of
+from .version import version_line
 
 app = typer.Typer(
     name="certlip",
@@ -37,6 +37,9 @@ app = typer.Typer(
     ),
 )
 
+COMPLETE = "_CERTLIP_COMPLETE"
+"""Set by the shell when it completes a line."""
+COMPLETION = ("--show-completion", "--install-completion")
 RESUMABLE = ("train", "finetune")
 COMMANDS = (
     "demo",
@@ -57,14 +60,15 @@ COMMANDS = (
 
 def _version(show: bool) -> None:
     if show:
-        typer.echo(f"certlip {__version__}")
+        typer.echo(version_line())
         raise typer.Exit
 
 
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show version and build."),
     ] = False,
 ) -> None:
     del version
@@ -94,6 +98,8 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as stop:
         if {"--help", "--version"} & {*arguments}:  # whoever read them has gone
             return 0
+        if COMPLETE in os.environ or {*COMPLETION} & {*arguments[:1]}:  # the shell has its answer
+            return stop.code if isinstance(stop.code, int) else 0
         return _fail(f"internal error: exit {stop.code}", 4)  # an exit of others proves nothing
     except Exception as error:
         message = getattr(error, "format_message", None)
