@@ -395,7 +395,7 @@ def test_progress_is_told_and_bounds_only_shrink(depth):
 
 def test_a_very_deep_chain_does_not_leave_the_range_of_doubles():
     """Each layer takes a factor from what norms promise: with norms of 1, ρ would be 0 here."""
-    scaled = ScaledChain.of(random_chain(0, [3] * 1500, 0.7))
+    scaled = ScaledChain.of(random_chain(0, [6] * 2000, 0.7))
     closed = boundary(scaled, None)
     assert closed is not None
     assert 0.0 < closed[1] <= 1.0 + 1e-9
