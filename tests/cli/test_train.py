@@ -7,16 +7,13 @@ import json
 import os
 import socket
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+from forked import end, start
 
 from certlip.blocks import load
 from certlip.lmi import prove
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
-from forked import end, start
 
 RECIPE = """
 note = "tiny"
