@@ -218,7 +218,9 @@ def test_sweeps_lower_the_barrier_down_to_the_central_path(seed, widths):
 
     values = [barrier(lam, rho)]
     for _ in range(40):
-        lam, rho = swept(chain, lam, rho, mu)
+        moved = swept(chain, lam, rho, mu)
+        assert moved is not None
+        lam, rho = moved
         values.append(barrier(lam, rho))
     assert all(b <= a + 1e-6 for a, b in itertools.pairwise(values))
     P = inverse(chain, lam, schur_factors(chain, lam, rho))
@@ -231,7 +233,9 @@ def test_a_centred_start_is_nearer_to_the_dual():
     """The gap of P after three sweeps, beside that of the closed form."""
     chain = ScaledChain.of(random_chain(1, [9] * 7))
     best = boundary(chain, None)
+    assert best is not None
     start = inside(chain, *best)
+    assert start is not None
     before, after = Path(chain, best, start), Path(chain, best, centred(chain, start))
     assert after.gap < 0.05 * before.gap
 
