@@ -28,8 +28,9 @@ DEFAULT = {
 }
 
 
-NEEDED = ("family", "dataset", "model", "train")
-OPTIONAL = ("note", "origin", "finetune", "expected", "cost")
+NEEDED = {"family": str, "dataset": str, "model": dict, "train": dict}
+OPTIONAL = {"note": str, "origin": str, "finetune": dict, "expected": list, "cost": dict}
+FROM_ORIGIN = ("family", "model", "train")
 
 
 @dataclass(frozen=True)
@@ -77,16 +78,15 @@ def load_recipe(name: str) -> Recipe:
     Raises:
         InputError: there is none, and the message names the nearest; or it is no recipe.
     """
-    table = _table(name)
+    return _recipe(name, _table(name))
+
+
+def _recipe(name: str, table: dict[str, Any]) -> Recipe:
     origin = table.get("origin")
-    if origin is not None:
-        table = {key: _table(origin)[key] for key in ("family", "model", "train")} | table
-    missing = [key for key in NEEDED if key not in table]
-    if missing:
-        raise InputError(f"recipe {name}: no {missing[0]!r}; expected {', '.join(NEEDED)}")
-    unknown = sorted(set(table) - {*NEEDED, *OPTIONAL})
-    if unknown:
-        raise InputError(f"recipe {name}: unknown entry {unknown[0]!r}")
+    if isinstance(origin, str):
+        base = _table(origin)
+        table = {key: base[key] for key in FROM_ORIGIN if key in base} | table
+    _check(name, table)
     try:
         train = Settings.from_table(table["train"])
         finetune = Settings.from_table(table.get("finetune") or _finetune_of(name))
@@ -105,6 +105,20 @@ def load_recipe(name: str) -> Recipe:
         expected=expected,
         cost=table.get("cost", {}),
     )
+
+
+def _check(name: str, table: dict[str, Any]) -> None:
+    """Refuses entries that are missing, unknown, or of another type."""
+    missing = [key for key in NEEDED if key not in table]
+    if missing:
+        raise InputError(f"recipe {name}: no {missing[0]!r}; expected {', '.join(NEEDED)}")
+    for key, value in table.items():
+        kind = (NEEDED | OPTIONAL).get(key)
+        if kind is None:
+            raise InputError(f"recipe {name}: unknown entry {key!r}")
+        if not isinstance(value, kind):
+            word = {str: "a text", dict: "a table", list: "tables"}[kind]
+            raise InputError(f"recipe {name}: {key} = {value!r}; expected {word}")
 
 
 def _table(name: str) -> dict[str, Any]:

@@ -72,7 +72,11 @@ class Settings:
         for name, values in (("betas", self.betas), ("ema", (self.ema,))):
             if not all(0.0 <= value < 1.0 for value in values):
                 raise InputError(f"{name} = {getattr(self, name)!r}: expected numbers in [0, 1)")
+        if not isinstance(self.eps, str):
+            raise InputError(f"eps = {self.eps!r}: expected a text such as '36/255,1'")
         parse_eps(self.eps)
+        if not isinstance(self.seed, int) or self.seed < 0:
+            raise InputError(f"seed = {self.seed!r}: expected a whole number ≥ 0")
         if self.norm not in NORMS:
             raise InputError(f"norm = {self.norm!r}: expected {' or '.join(NORMS)}")
 

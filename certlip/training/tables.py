@@ -29,9 +29,11 @@ def from_table(what: str, registry: Mapping[str, type[P]], table: Mapping[str, A
     Raises:
         InputError: no name or an unknown one, an unknown option, a value that the kind refuses.
     """
+    if not isinstance(table, Mapping):
+        raise InputError(f"{what} = {table!r}: expected a table with a name")
     options = dict(table)
     name = options.pop("name", None)
-    if name not in registry:
+    if not isinstance(name, str) or name not in registry:
         near = difflib.get_close_matches(str(name), registry, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(registry)}"
         raise InputError(f"{what} {name!r}: there is none; {hint}")

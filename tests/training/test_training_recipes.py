@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
+import subprocess
+import tomllib
+from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from certlip.data.augment.flip import Flip
 from certlip.data.augment.jitter import Jitter
@@ -16,6 +22,7 @@ from certlip.models import MODELS, NAMED, build
 from certlip.training import Settings, load_recipe, recipe_for, recipe_names
 from certlip.training.losses.cross_entropy import CrossEntropy
 from certlip.training.losses.multi_margin import MultiMargin
+from certlip.training.recipe import NEEDED, OPTIONAL, Recipe, _recipe
 from certlip.training.schedules.cosine import Cosine
 
 SHAPES = {
@@ -109,6 +116,42 @@ def test_a_file_that_is_no_recipe_says_why(tmp_path, old, new, said):
     path.write_text(MINE.replace(old, new))
     with pytest.raises(InputError, match=re.escape(said)):
         load_recipe(str(path))
+
+
+ODD = (
+    None,
+    True,
+    -1,
+    0.5,
+    "",
+    "crop",
+    [],
+    ["crop"],
+    {},
+    {"name": 3},
+    [{"name": "jitter", "hue": "x"}],
+)
+
+
+@given(
+    where=st.sampled_from(("", "train", "finetune")),
+    key=st.sampled_from((*NEEDED, *OPTIONAL, *(f.name for f in dataclasses.fields(Settings)))),
+    value=st.sampled_from(ODD),
+)
+def test_odd_values_are_refused_or_taken_and_nothing_else(where, key, value):
+    table = tomllib.loads(MINE + "[finetune]\nepochs = 1\n[cost]\ntime = 'long'\n")
+    (table[where] if where else table)[key] = value
+    with contextlib.suppress(InputError):
+        assert isinstance(_recipe("mine", table), Recipe)
+
+
+def test_the_scripts_name_recipes_that_exist():
+    scripts = sorted((Path(__file__).parents[2] / "examples" / "reproduce").glob("*.sh"))
+    assert len(scripts) >= 2
+    for script in scripts:
+        subprocess.run(["sh", "-n", str(script)], check=True)
+        for name in re.findall(r"--recipe (\S+)", script.read_text("utf-8")):
+            assert load_recipe(name).origin
 
 
 def test_every_family_and_network_starts_from_a_recipe():
