@@ -32,8 +32,8 @@ from certlip.linalg.structure import structure_on
 from certlip.linalg.torus import Torus
 from certlip.solvers import PeacemanRachford, equilibrium
 
-#: The largest s.
-MOST = 0.99
+#: The largest s, and t at the start: s is 0.87 there.
+MOST, START = 0.99, 2.0
 #: Steps of the orthogonalization, each of order 5.
 STEPS = 4
 
@@ -132,7 +132,7 @@ class CerDEQ(nn.Module):
         self.A = nn.Parameter(torch.randn(n, n, *taps) / n**0.5)
         self.U = nn.Parameter(torch.randn(n, d, *taps) * math.sqrt(math.pi / 2.0) / reads)
         self.b_z = nn.Parameter(torch.zeros(n))
-        self.scale = nn.Parameter(torch.zeros(()))
+        self.scale = nn.Parameter(torch.tensor(START))
 
     def weight(self) -> Tensor:
         """W as it is stored, differentiable in A and the scale."""
