@@ -8,7 +8,6 @@ never executed.
 from __future__ import annotations
 
 import json
-import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from certlip.blocks.conv_equilibrium import ConvEquilibrium
 from certlip.blocks.equilibrium import Equilibrium, Origin
 from certlip.blocks.kinds import KINDS
 from certlip.blocks.network import Network
+from certlip.blocks.torch_file import line_of, load_plain, owns_numbers
 from certlip.errors import InputError
 from certlip.files import atomic
 
@@ -41,7 +41,7 @@ def save(network: Network, path: str | Path) -> None:
     try:
         text = json.dumps(document, sort_keys=True)
     except (TypeError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: the history is not plain values ({_line(error)})") from None
+        raise InputError(f"{path}: the history is not plain values ({line_of(error)})") from None
     if path.suffix == ".pt":
         atomic(path, lambda p: torch.save({"document": text, "tensors": tensors}, p))
     elif path.suffix == ".safetensors":
@@ -60,7 +60,7 @@ def load(path: str | Path) -> Network:
     try:
         found = path.is_file()
     except OSError as error:  # a name that is too long, a folder that may not be searched
-        raise InputError(f"{path}: cannot be read ({_line(error)})") from None
+        raise InputError(f"{path}: cannot be read ({line_of(error)})") from None
     if not found:
         raise InputError(f"{path}: no such file")
     readers = {".pt": _read_pt, ".safetensors": _read_safetensors}
@@ -73,7 +73,7 @@ def load(path: str | Path) -> Network:
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except Exception as error:  # a document of unknown shape may fail anywhere
-        raise InputError(f"{path}: not a {SCHEMA} document ({_line(error)})") from None
+        raise InputError(f"{path}: not a {SCHEMA} document ({line_of(error)})") from None
     return network
 
 
@@ -81,7 +81,7 @@ def _save_safetensors(tensors: dict[str, Tensor], path: Path, text: str) -> None
     try:
         save_file(tensors, path, metadata={"certlip": text})
     except SafetensorError as error:
-        raise OSError(_line(error)) from None
+        raise OSError(line_of(error)) from None
 
 
 def _pack(network: Network) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -150,19 +150,12 @@ def _block(k: int, entry: dict[str, Any], left: dict[str, Tensor]) -> Block:
 
 
 def _read_pt(path: Path) -> tuple[str, dict[str, Tensor]]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise InputError(
-            f"{path}: refused, it holds more than tensors and plain values (or is no torch file)"
-        ) from None
-    except Exception as error:  # the reader raises anything on damaged bytes, struct.error included
-        raise InputError(f"{path}: not a readable torch file ({_line(error)})") from None
+    content = load_plain(path)
     if not (
         isinstance(content, dict)
         and isinstance(content.get("document"), str)
         and isinstance(content.get("tensors"), dict)
-        and all(isinstance(v, Tensor) for v in content["tensors"].values())
+        and all(isinstance(v, Tensor) and owns_numbers(v) for v in content["tensors"].values())
     ):
         raise InputError(f"{path}: a torch file, but not one written by certlip")
     return content["document"], {str(k): v for k, v in content["tensors"].items()}
@@ -175,13 +168,7 @@ def _read_safetensors(path: Path) -> tuple[str, dict[str, Tensor]]:
             names = file.keys()  # an open safetensors file is no mapping
             tensors = {name: file.get_tensor(name) for name in names}
     except Exception as error:  # dtypes that torch lacks included
-        raise InputError(f"{path}: not a readable safetensors file ({_line(error)})") from None
+        raise InputError(f"{path}: not a readable safetensors file ({line_of(error)})") from None
     if text is None:
         raise InputError(f"{path}: a safetensors file, but not one written by certlip")
     return text, tensors
-
-
-def _line(error: BaseException) -> str:
-    """The first line of an exception's text, short."""
-    first = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return first if len(first) <= 160 else first[:157] + "…"

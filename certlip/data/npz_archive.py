@@ -19,8 +19,8 @@ import numpy as np
 
 from certlip.errors import InputError
 
-MAX_BYTES = 8 * 2**30
-"""Limit of what compressed members declare in all, and of one array of them as float64."""
+MAX_BYTES = 2**30
+"""Limit of what compressed members declare in all; members that are not compressed have none."""
 CHUNK = 2**20
 """Bytes of a mapped member that are read at a time for its checksum."""
 DAMAGED = (
@@ -104,10 +104,6 @@ class NpzArchive:
         for size in shape:  # Python integers: no overflow
             count *= size
         stored = info.compress_type == zipfile.ZIP_STORED
-        if count * 8 > MAX_BYTES and not stored:
-            raise InputError(
-                f"{self.path}: {name} has {count:,} entries; expected at most {MAX_BYTES // 8:,}"
-            )
         left = info.file_size - stream.tell()
         if count * dtype.itemsize != left:
             raise InputError(
@@ -116,10 +112,13 @@ class NpzArchive:
             )
         if stored and left:
             return self._mapped(name, info, dtype, shape, fortran)
-        data = stream.read()  # to the end, where zipfile compares the checksum
-        if len(data) != left:
+        data, found = np.empty(left, np.uint8), 0
+        while piece := stream.read(CHUNK):  # to the end, where zipfile compares the checksum
+            data[found : found + len(piece)] = np.frombuffer(piece, np.uint8)[: left - found]
+            found += len(piece)
+        if found != left:
             raise InputError(f"{self.path}: {name} is truncated; expected {left:,} bytes of data")
-        return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+        return data.view(dtype).reshape(shape, order="F" if fortran else "C")
 
     def _mapped(
         self,
@@ -154,6 +153,7 @@ class NpzArchive:
             members[name] = info
         if total > MAX_BYTES:
             raise InputError(
-                f"{self.path}: declares {total:,} bytes of arrays; expected at most {MAX_BYTES:,}"
+                f"{self.path}: declares {total:,} compressed bytes; expected at most {MAX_BYTES:,}, "
+                "or members that are not compressed (np.savez)"
             )
         return members

@@ -5,7 +5,8 @@ Whatever is read is a finite float64 tensor of a known shape, or the error names
 
 from __future__ import annotations
 
-import pickle
+import struct
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,14 @@ from torch import Tensor
 
 from certlip.blocks import Network, Normalize
 from certlip.blocks.base import Block
+from certlip.blocks.torch_file import line_of, load_plain, owns_numbers
 from certlip.errors import InputError
 
 #: How the images of MNIST are normalised in all of these experiments.
 MNIST_SCALE = {"mean": 0.1307, "std": 0.3081}
 
+PACKED, PIECE, MOST = 15, 2**16, 2**29
+"""Type of a packed element of a MATLAB file; bytes that are expanded at once, and in all."""
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -79,10 +83,13 @@ def load_mat(path: Path) -> dict[str, Any]:
 
     _check_file(path)
     try:
+        _check_expanded(path)
         return scipy.io.loadmat(path)
+    except InputError:
+        raise
     except Exception as error:
         # SciPy's reader raises whatever a malformed file runs it into
-        raise InputError(f"{path}: not a readable MATLAB 5 file ({_line(error)})") from None
+        raise InputError(f"{path}: not a readable MATLAB 5 file ({line_of(error)})") from None
 
 
 def real_matrix(path: Path, value: Any, name: str, expected: str) -> Tensor:
@@ -117,14 +124,7 @@ def load_state_dict(
             a dict of dense floating-point tensors.
     """
     _check_file(path)
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise InputError(
-            f"{path}: refused, it holds more than tensors and plain values (or is no torch file)"
-        ) from None
-    except Exception as error:  # the reader raises anything on damaged bytes
-        raise InputError(f"{path}: not a readable torch file ({_line(error)})") from None
+    content = load_plain(path)
     if under is not None and isinstance(content, dict) and under in content:
         content = content[under]
     if not isinstance(content, dict) or not content:
@@ -137,13 +137,7 @@ def load_state_dict(
         if not isinstance(value, Tensor) or value.is_nested or value.dtype not in _FLOATS:
             kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
             raise InputError(f"{path}: {str(key)!r} is {kind}: expected a floating-point tensor")
-        # a stored view with stride 0 may claim far more entries than it has: never expand it unasked
-        if (
-            value.layout != torch.strided
-            or value.is_quantized
-            or value.device.type != "cpu"
-            or value.numel() * value.element_size() > value.untyped_storage().nbytes()
-        ):
+        if not owns_numbers(value):
             raise InputError(f"{path}: {str(key)!r} is not a dense tensor with its own numbers")
         if name in tensors:
             raise InputError(f"{path}: {name!r} is there twice")
@@ -186,16 +180,35 @@ def _finite(path: Path, name: str, value: Tensor) -> Tensor:
     return value
 
 
+def _check_expanded(path: Path) -> None:
+    """Expands every packed variable once, piece by piece, so that none fills the memory later.
+
+    A MATLAB 5.0 file is a header of 128 bytes, then elements: type and size in 32 bits each, then as
+    many bytes. Type 15 is packed by zlib.
+    """
+    total = 0
+    with path.open("rb") as stream:
+        header = stream.read(128)
+        order = "<" if header[126:128] == b"IM" else ">"
+        while len(tag := stream.read(8)) == 8:
+            kind, size = struct.unpack(f"{order}II", tag)
+            if kind != PACKED:
+                stream.seek(size, 1)
+                continue
+            unpack, left = zlib.decompressobj(), size
+            while left and (piece := stream.read(min(left, PIECE))):
+                left -= len(piece)
+                while piece:
+                    total += len(unpack.decompress(piece, PIECE))
+                    piece = unpack.unconsumed_tail
+                    if total > MOST:
+                        raise InputError(f"{path}: expands to more than {MOST:,} bytes")
+
+
 def _check_file(path: Path) -> None:
     try:
         found = path.is_file()
     except OSError as error:  # a name that is too long, a folder that may not be searched
-        raise InputError(f"{path}: cannot be read ({_line(error)})") from None
+        raise InputError(f"{path}: cannot be read ({line_of(error)})") from None
     if not found:
         raise InputError(f"{path}: no such file")
-
-
-def _line(error: BaseException) -> str:
-    """The first line of an exception's text, short."""
-    first = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return first if len(first) <= 160 else first[:157] + "…"

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from certlip.blocks.torch_file import load_plain
 from certlip.errors import InputError
 from certlip.files import atomic
 from certlip.training.group import Group
@@ -90,7 +91,7 @@ def load_checkpoint(
 
 def _read(path: Path, key: dict[str, Any]) -> dict[str, Any]:
     try:
-        content = torch.load(path, weights_only=True, map_location="cpu")
+        content = load_plain(path)
         stored = json.loads(content["key"])
         own = json.loads(json.dumps(key))
         if stored != own:
