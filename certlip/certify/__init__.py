@@ -12,10 +12,10 @@ from certlip.certify.radii import Certifier as Certifier
 from certlip.certify.radii import Radii as Radii
 from certlip.certify.radii import certify as certify
 from certlip.certify.radii import certify_with as certify_with
-from certlip.certify.radii import check_samples as check_samples
 from certlip.certify.rows import is_row as is_row
 from certlip.certify.rows import radii_of_rows as radii_of_rows
 from certlip.certify.rows import sample_rows as sample_rows
+from certlip.certify.samples import check_samples as check_samples
 from certlip.certify.states import StatesFiles as StatesFiles
 from certlip.certify.states import state_blocks as state_blocks
 from certlip.certify.status import Status as Status
