@@ -84,6 +84,8 @@ def certify(
     norms = parse_norms(norm)
     if boxes not in BOXES:
         raise InputError(f"--boxes {boxes}: expected {' or '.join(BOXES)}")
+    if boxes != "interval" and "linf" not in norms:
+        raise InputError(f"--boxes {boxes}: expected --norm linf or l2,linf")
     if semantics not in SEMANTICS:
         raise InputError(f"--semantics {semantics}: expected {' or '.join(SEMANTICS)}")
     if certificate is not None and semantics != "real":

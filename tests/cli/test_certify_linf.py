@@ -145,6 +145,7 @@ def test_tighter_boxes_on_request(certify, tmp_path):
     assert certify(*resumed) == 2
     assert certify("--norm", "linf", "--boxes", "dual", model="none") == 3
     assert certify("--norm", "linf", "--boxes", "tight") == 2
+    assert certify("--norm", "l2", "--boxes", "dual") == 2
 
 
 def content(folder):
