@@ -21,15 +21,15 @@ EPS = parse_eps("0.02,0.05")
 def main() -> None:
     splits = {name: data.load("digits", split=name) for name in ("train", "validation", "test")}
     settings = Settings(
-        epochs=10,
+        epochs=16,
         lr=1e-2,
         betas=(0.9, 0.999),
         clip=5.0,
         loss=IntervalCrossEntropy(eps=0.05, start=0.0, end=0.5),
         norm="linf",
         eps="0.05",
-        validate_every=10,
-        checkpoint_every=10,
+        validate_every=16,
+        checkpoint_every=16,
     )
     sizes = {"channels": 8, "hidden": 48, "norm": 1}
     with tempfile.TemporaryDirectory() as folder:
