@@ -86,21 +86,32 @@ def _conjugate_gradients(
     preconditioner: Callable[[Tensor], Tensor],
     tolerance: float,
 ) -> tuple[Tensor, int]:
-    """Solutions of M x = rhs for each row, and the number of products with M."""
+    """Solutions of M x = rhs for each row, and the number of products with M.
+
+    All rows are solved for in the space that all of them span (O'Leary, Linear Algebra Appl. 29, 1980).
+    """
     x, r = torch.zeros_like(rhs), rhs.clone()
     z = preconditioner(r)
-    p, rz = z, (r * z).sum(-1)
-    goal = tolerance**2 * rz
+    goal = tolerance**2 * (r * z).sum(-1)
+    p = z
     for step in range(STEPS):
-        if bool((rz <= goal).all()):
+        if bool(((r * z).sum(-1) <= goal).all()):
             return x, step
+        p = _orthonormal(p)
         Mp = M(p)
-        alive = (rz > goal) & ((p * Mp).sum(-1) > 0.0)
-        if not bool(alive.any()):
+        gram = p @ Mp.mT
+        root, info = torch.linalg.cholesky_ex((gram + gram.mT) / 2.0)
+        if int(info) != 0 or not len(p):
             return x, step
-        alpha = torch.where(alive, rz / (p * Mp).sum(-1), torch.zeros_like(rz))[:, None]
-        x, r = x + alpha * p, r - alpha * Mp
+        x = x + torch.cholesky_solve(p @ r.mT, root).mT @ p
+        r = r - torch.cholesky_solve(p @ r.mT, root).mT @ Mp
         z = preconditioner(r)
-        new = (r * z).sum(-1)
-        p, rz = z + torch.where(alive, new / rz, torch.zeros_like(rz))[:, None] * p, new
+        p = z - torch.cholesky_solve(Mp @ z.mT, root).mT @ p
     return x, STEPS
+
+
+def _orthonormal(p: Tensor) -> Tensor:
+    """An orthonormal basis of the rows, without those that others nearly span."""
+    size = p.norm(dim=1, keepdim=True)
+    q, triangle = torch.linalg.qr((p / size.clamp_min(1e-300)).mT)
+    return q.mT[triangle.diagonal().abs() > 1e-8]

@@ -17,8 +17,9 @@ from certlip.lmi.chain.start import Point
 REACH, KNOWN, ROUGHLY = 0.95, 0.1, 0.3
 #: The least share σ of μ that a step aims at.
 LEAST = 1e-3
-#: Tolerance of the Newton systems: what it leaves of infeasibility of Z, `dual_bound` does away with.
-TOLERANCE = 3e-3
+#: Tolerance of the Newton systems, and that of gaps above `NEAR`, where steps are short anyway: what they
+#: leave of infeasibility of Z, `dual_bound` does away with, at the cost of a lower bound.
+TOLERANCE, LOOSE, NEAR = 3e-3, 0.05, 3e-3
 
 
 class Path:
@@ -45,7 +46,8 @@ class Path:
 
     def advance(self, *, centring: bool = False) -> bool:
         """One step of both, to the centre at the same μ or beyond; False if none is possible."""
-        directions = Directions.at(self.chain, self.P, self.Z, TOLERANCE)
+        tolerance = TOLERANCE if self.gap_of(self.rho) < NEAR else LOOSE
+        directions = Directions.at(self.chain, self.P, self.Z, tolerance)
         mu = self._complementarity(self.lam, self.rho, self.Z.blocks)
         step = directions.step(mu if centring else self._share(directions.step(0.0), mu) * mu)
         lam, rho = self._moved(step, min(1.0, REACH * self._primal_length(step)))
