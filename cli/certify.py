@@ -46,7 +46,11 @@ def certify(
         str, typer.Option(help="Of linf: interval, or dual: tighter and slower.")
     ] = "interval",
     semantics: Annotated[
-        str, typer.Option(help="real, or float32: the deployed evaluation as well.")
+        str,
+        typer.Option(
+            help="real, or float32: the deployed evaluation as well; float32:K or float32:K:ALPHA "
+            "if it runs dense equilibria for K forward-backward steps (of length ALPHA) from 0."
+        ),
     ] = "real",
     report: Annotated[Path | None, typer.Option(help="Folder for JSON and HTML.")] = None,
     resume: Annotated[
@@ -73,7 +77,7 @@ def certify(
     from certlip.certify.float32 import require_bounded
     from certlip.certify.interval.radii import BOXES
     from certlip.certify.norms import NORMS
-    from certlip.certify.radii import SEMANTICS
+    from certlip.certify.semantics import parse_semantics
     from certlip.report.html import require_packages
     from certlip.report.terminal import blocks_table, certify_table
 
@@ -86,8 +90,7 @@ def certify(
         raise InputError(f"--boxes {boxes}: expected {' or '.join(BOXES)}")
     if boxes != "interval" and "linf" not in norms:
         raise InputError(f"--boxes {boxes}: expected --norm linf or l2,linf")
-    if semantics not in SEMANTICS:
-        raise InputError(f"--semantics {semantics}: expected {' or '.join(SEMANTICS)}")
+    meant = parse_semantics(semantics)
     if certificate is not None and semantics != "real":
         raise UnsupportedError(
             f"--certificate with --semantics {semantics}: the format covers real only"
@@ -117,8 +120,8 @@ def certify(
     session.prepare_torch()
     search = one_search(session, method, solver)
     network = read_model(model)
-    if semantics == "float32":
-        require_bounded(network)
+    if meant.name == "float32":
+        require_bounded(network, meant.steps)
     data = read_data(dataset, data_dir, split, limit)
     run = certify_run(
         session,

@@ -18,6 +18,7 @@ from certlip.certify.eps import Eps
 from certlip.certify.float32 import Deployed
 from certlip.certify.interval import LinfRadii
 from certlip.certify.samples import check_samples
+from certlip.certify.semantics import parse_semantics
 from certlip.certify.status import Status
 from certlip.errors import InputError, UnsupportedError
 from certlip.linalg.rigorous.bounds import SQRT2
@@ -27,9 +28,6 @@ from certlip.lmi.pairs import lowered, pair_bounds
 
 #: Relative room left in a radius for the checker's own order of rounding.
 ROOM = 2.0**-40
-
-#: What a radius is about: the network in real arithmetic, or its float32 evaluation as well.
-SEMANTICS = ("real", "float32")
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ class Certifier:
         network: The frozen network.
         proof: Its proof.
         device: Where guesses are computed; the verification is on the CPU whatever this is.
-        semantics: One of `SEMANTICS`.
+        semantics: As `certlip.certify.semantics` reads it.
         norms: Of `certlip.certify.norms.NORMS`, in that order.
         eps_linf: ℓ∞ radii at which a sample is certified exactly if its box proves it.
         boxes: Of `certlip.certify.interval.radii.BOXES`: "dual" is tighter, and several times slower.
@@ -90,13 +88,12 @@ class Certifier:
         eps_linf: Sequence[Eps] = (),
         boxes: str = "interval",
     ) -> None:
-        if semantics not in SEMANTICS:
-            raise InputError(f"semantics {semantics!r}: expected {' or '.join(SEMANTICS)}")
+        meant = parse_semantics(semantics)
         if semantics != "real" and "linf" in norms:
             raise UnsupportedError(f"the ℓ∞ norm with {semantics} semantics: boxes bound real only")
         self.network, self.norms = network, tuple(norms)
         self.linf = LinfRadii(network, eps_linf, boxes) if "linf" in norms else None
-        self.deployed = Deployed(network, proof) if semantics == "float32" else None
+        self.deployed = Deployed(network, proof, meant.steps) if meant.name == "float32" else None
         self.encloser = Encloser(network, proof, device=device)
         self.bounds = lowered(pair_bounds(network, proof.lip, proof.before_last()), proof)
 

@@ -3,8 +3,13 @@
 import json
 
 import jsonschema
+import numpy as np
 import pytest
+import torch
 
+from certlip.blocks import Equilibrium, Network, Sigma, save
+from certlip.blocks.activations import ReLU
+from certlip.data import load as load_data
 from certlip.report import load_schema
 
 
@@ -49,3 +54,42 @@ def test_what_has_no_bound_or_no_format_is_refused(
     assert result.code == code
     assert words in " ".join(result.err.split())
     assert list(tmp_path.iterdir()) == []
+
+
+def fitted():
+    """Random features by a gentle equilibrium of ReLUs on the digits, and a readout by least squares."""
+    train, rng = load_data("digits", split="train"), np.random.default_rng(0)
+    W, U = rng.standard_normal((40, 40)), rng.standard_normal((40, 64)) / 8.0
+    W *= 0.5 / np.linalg.norm(W, 2)
+    z = np.zeros((len(train.x), 40))
+    for _ in range(100):
+        z = np.maximum(z @ W.T + train.x @ U.T, 0.0)
+    targets = np.eye(10)[train.label]
+    G = np.linalg.solve(z.T @ z + np.eye(40), z.T @ targets).T
+    parts = (torch.from_numpy(np.ascontiguousarray(A)) for A in (W, U, G))
+    zeros = torch.zeros(40).double(), torch.zeros(10).double()
+    return Network([Equilibrium(*parts, *zeros, Sigma.of(ReLU(), 40))])
+
+
+def test_a_fixed_number_of_steps_from_the_command_line(certlip, tmp_path):
+    """Steps of length 0.5 that contract; too few of them cost radii."""
+    model = tmp_path / "deq.pt"
+    save(fitted(), model)
+    lost = {}
+    for steps in ("float32:30:0.5", "float32:200:0.5"):
+        options = ("--semantics", steps, "--method", "structured", "--json")
+        folder = tmp_path / steps.replace(":", "-")
+        result = certlip(*line(model, *options, "--report", folder))
+        assert result.code == 0, result.err
+        jsonschema.validate(result.document, load_schema("certify-1"))
+        assert result.document["settings"]["semantics"] == steps
+        text = (folder / "results.jsonl").read_text().splitlines()
+        lost[steps] = sum(float(json.loads(row)["radius_lower"]) for row in text)
+        assert f"{steps} evaluation" in (folder / "report.html").read_text().replace("\n", " ")
+    few, many = lost.values()
+    assert 0.0 < few < many
+    for wrong in ("float32:0", "float32:5:2", "float64:5"):
+        result = certlip(*line(model, "--semantics", wrong))
+        assert result.code == 2
+        assert "expected" in result.err
+    assert certlip(*line(model, "--semantics", "float32")).code == 3

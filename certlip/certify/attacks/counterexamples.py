@@ -13,6 +13,7 @@ from certlip.blocks import Network
 from certlip.certify.attacks.judge import JUDGES
 from certlip.certify.attacks.norms import NORMS
 from certlip.certify.attacks.target import Target
+from certlip.certify.semantics import parse_semantics
 from certlip.errors import InputError
 from certlip.lmi import NetworkProof
 
@@ -42,11 +43,10 @@ class Counterexample:
 
     def holds(self, network: Network, proof: NetworkProof, *, device: str = "cpu") -> bool:
         """Whether another class wins in the ball, judged again from sample, point and radius alone."""
-        judges = [kind for pair in JUDGES.values() for kind in pair]
-        judge = next(kind for kind in judges if kind.semantics == self.semantics)
-        verdicts = judge(network, proof, Target(network, device=device))(
-            self.point[None], np.array([self.label])
-        )
+        meant = parse_semantics(self.semantics)
+        judge = next(kind for kind in JUDGES[meant.name] if kind.semantics == meant.name)
+        target = Target(network, device=device, steps=meant.steps)
+        verdicts = judge(network, proof, target)(self.point[None], np.array([self.label]))
         norm, radius = NORMS[self.norm], np.array([self.radius])
         inside = norm.within(self.sample[None], self.point[None], radius)
         return bool(inside[0] and verdicts.other[0] >= 0)

@@ -24,6 +24,7 @@ from certlip.certify.attacks.pgd import Cube, ProjectedGradient
 from certlip.certify.attacks.rounding import Rounding
 from certlip.certify.attacks.target import Target
 from certlip.certify.enclosure.network import ROWS
+from certlip.certify.semantics import parse_semantics
 from certlip.errors import InputError
 from certlip.lmi import NetworkProof
 
@@ -80,15 +81,15 @@ class Falsifier:
     ) -> None:
         for what, value, known in (
             ("norm", norm, NORMS),
-            ("semantics", semantics, JUDGES),
             *(("attack", name, ATTACKS) for name in attacks),
         ):
             if value not in known:
                 raise InputError(f"{what} {value!r}: expected one of {', '.join(known)}")
-        self.norm = NORMS[norm]
+        self.norm, self.semantics = NORMS[norm], semantics
         self.attacks = {name: ATTACKS[name](steps, restarts) for name in attacks}
-        self.target = Target(network, device=device)
-        self.judges = [judge(network, proof, self.target) for judge in JUDGES[semantics]]
+        meant = parse_semantics(semantics)
+        self.target = Target(network, device=device, steps=meant.steps)
+        self.judges = [judge(network, proof, self.target) for judge in JUDGES[meant.name]]
 
     def __call__(
         self, x: np.ndarray, label: np.ndarray, radius: np.ndarray, generator: torch.Generator
@@ -121,7 +122,7 @@ class Falsifier:
                 other=int(verdicts.other[i]),
                 logits=verdicts.y[i],
                 error=float(verdicts.error[i]),
-                semantics=judge.semantics,
+                semantics=self.semantics if judge.semantics == "float32" else judge.semantics,
                 attack=attack,
             )
 

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from certlip.blocks import Network
+from certlip.certify.semantics import Steps
 from certlip.solvers import Evaluator
+from certlip.solvers.steps import Stepped
 
 #: Relative tolerances of equilibria: in float32 for many cheap steps, in float64 for exact gradients.
 FAST, TIGHT = 1e-4, 1e-10
@@ -24,8 +26,10 @@ class Target:
     Nothing that is computed here is believed: a judge decides what counts.
     """
 
-    def __init__(self, network: Network, *, device: str = "cpu") -> None:
-        self.network, self.device = network, device
+    def __init__(
+        self, network: Network, *, device: str = "cpu", steps: Steps | None = None
+    ) -> None:
+        self.network, self.device, self.steps = network, device, steps
         self._states: dict[int, Tensor] = {}
 
     @cached_property
@@ -37,8 +41,10 @@ class Target:
         return self._evaluator(torch.float64, TIGHT)
 
     @cached_property
-    def deployed(self) -> Evaluator:
+    def deployed(self) -> Callable[[Tensor], Tensor]:
         """The float32 evaluation that float32 semantics speaks of."""
+        if self.steps is not None:
+            return Stepped(self.network, self.steps.count, self.steps.alpha, device=self.device)
         return Evaluator(self.network, dtype=torch.float32, device=self.device)
 
     def logits(self, points: np.ndarray) -> Tensor:

@@ -15,7 +15,8 @@ import numpy as np
 
 from certlip.blocks import Network
 from certlip.certify.float32.arithmetic import ETA, U32, bounded, upward
-from certlip.certify.float32.kinds import KINDS, require_bounded
+from certlip.certify.float32.kinds import local_error, require_bounded
+from certlip.certify.semantics import Steps
 from certlip.errors import InconclusiveError, UnsupportedError
 from certlip.linalg.rigorous.bounds import SQRT2
 from certlip.linalg.rigorous.rounding import down, up
@@ -26,21 +27,21 @@ SHORTER = (1e-12, 1e-9, 1e-6, 1e-3, 1e-1, 0.5, 0.9)
 
 
 class Deployed:
-    """The float32 evaluation of one proven network.
+    """The float32 evaluation of one proven network, its equilibria by substitution or by `steps`.
 
     Raises:
         UnsupportedError: a block without an a-priori bound, with its number and the reason.
         InconclusiveError: stored numbers or norms that float32 cannot hold.
     """
 
-    def __init__(self, network: Network, proof: NetworkProof) -> None:
-        require_bounded(network)
+    def __init__(self, network: Network, proof: NetworkProof, steps: Steps | None = None) -> None:
+        require_bounded(network, steps)
         self.lip = [own.lip.value for own in proof.blocks]
         self.width = network.in_width
         self.local = []
         for k, (block, own) in enumerate(zip(network.blocks, proof.blocks, strict=True)):
             try:
-                self.local.append(KINDS[type(block)](block, own))
+                self.local.append(local_error(block, own, steps))
             except (InconclusiveError, UnsupportedError) as error:
                 where = f"float32 semantics: block {k} ({block.kind})"
                 raise type(error)(f"{where}: {error}") from None
