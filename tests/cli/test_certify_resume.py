@@ -134,7 +134,8 @@ def test_a_finished_run_is_not_certified_again(certlip, line, uninterrupted, tmp
 def test_what_comes_after_the_last_row_is_done_again(
     certlip, line, uninterrupted, tmp_path, monkeypatch, name, moment
 ):
-    from certlip import certificate, certify, report
+    from certlip import certificate, report
+    from certlip.api import attacking
 
     def interrupt(*_, **__):
         raise KeyboardInterrupt
@@ -146,7 +147,7 @@ def test_what_comes_after_the_last_row_is_done_again(
     what = line(name, tmp_path, "--certificate", tmp_path / "c.certlip")
     with monkeypatch.context() as patch:
         if moment == "attack":
-            patch.setattr(certify, "falsify", interrupt)
+            patch.setattr(attacking, "falsify", interrupt)
         elif moment == "certificate":
             patch.setattr(certificate, "write_certificate", interrupt)
         else:
@@ -399,7 +400,8 @@ def too_small(network, lip, before_last):
 
 def test_a_broken_radius_stays_broken(certlip, line, tmp_path, monkeypatch):
     """A planted bug, a kill after the attack, and an attack that finds nothing the second time."""
-    from certlip import certify, report
+    from certlip import report
+    from certlip.api import attacking
     from certlip.certify import radii
 
     monkeypatch.setattr(radii, "pair_bounds", too_small)
@@ -416,7 +418,7 @@ def test_a_broken_radius_stays_broken(certlip, line, tmp_path, monkeypatch):
         assert certlip(*what).code == 130
     assert certlip(*what, "--resume").code == 5
     assert content(tmp_path / "b") == expected
-    monkeypatch.setattr(certify, "falsify", lambda *_, **__: Falsification(3, 3, 2, ()))
+    monkeypatch.setattr(attacking, "falsify", lambda *_, **__: Falsification(3, 3, 2, ()))
     again = certlip(*what, "--resume", "--json")
     assert again.code == 5
     assert again.document["counts"][Status.FALSIFIED] > 0
