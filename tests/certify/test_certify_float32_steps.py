@@ -198,3 +198,44 @@ def test_a_network_without_equilibria_is_the_same_program():
         certify(network, prove(network), x, label, semantics=s) for s in ("float32", "float32:3")
     )
     assert (plain.radius_lower == stepped.radius_lower).all()
+
+
+def tiny(W, U, G, b_y):
+    W, U, G, b_y = (torch.tensor(A, dtype=torch.float64) for A in (W, U, G, b_y))
+    b_z = torch.zeros(len(W), dtype=torch.float64)
+    return Equilibrium(W, U, G, b_z, b_y, Sigma.of(ReLU(), len(W)))
+
+
+@pytest.mark.parametrize("count", [1, 3, 10])
+def test_the_truncation_of_a_scalar_is_attained(count):
+    """z_k = (1 − wᵏ)z* for z = wz + x: the bound is what is missing, and rounding."""
+    network = Network([tiny([[0.75]], [[1.0]], [[1.0], [0.0]], [0.0, 0.0])])
+    E = Deployed(network, proven(network), Steps(count)).error(np.full((1, 1), 3.0), np.zeros(1))
+    missing = 0.75**count * 12.0
+    y = Stepped(network, count)(torch.full((1, 1), 3.0))
+    assert 12.0 - y[0, 0].item() == pytest.approx(missing, rel=1e-5)
+    assert missing * (1 - 1e-6) <= E[0] <= missing * 1.01 + 1e-5
+
+
+def test_sums_of_inputs_are_rounded():
+    network = Network([tiny([[0.0]], [[1.0] * 300], [[1.0], [0.0]], [0.0, 0.0])])
+    E = Deployed(network, proven(network), Steps(1)).error(np.full((1, 1), 2.0), np.zeros(1))
+    assert E[0] >= 300 * 2.0**-24 * np.sqrt(300) * 2.0
+
+
+def test_a_large_bias_of_the_output_is_rounded():
+    rng = np.random.default_rng(0)
+    b_y = 1e6 * rng.standard_normal(20)
+    network = Network([tiny([[0.1]], [[1.0]], rng.standard_normal((20, 1)), b_y)])
+    E, worst = bound_and_worst(network, proven(network), Steps(30))
+    assert (worst > 0.01).all()
+    assert (worst <= E).all()
+
+
+def test_the_contraction_is_measured_in_the_norm_of_gam():
+    block = tiny([[0.0, 10.0], [0.0, 0.0]], [[1.0], [1.0]], [[1.0, 0.0]], [0.0])
+    for gam, alpha, true in (([1.0, 1e3], 1.0, 10 / np.sqrt(1e3)), ([4.0, 1.0], 1.0, 20.0)):
+        found = bounding.contraction(block, np.array(gam), alpha)
+        assert true * (1 - 1e-15) <= found <= true * (1 + 1e-6)
+    shifted = tiny([[-0.5]], [[1.0]], [[1.0]], [0.0])
+    assert bounding.contraction(shifted, np.ones(1), 0.4) == pytest.approx(0.6 - 0.2)
