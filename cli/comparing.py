@@ -48,9 +48,11 @@ def require_comparable(old: Row, new: Row, name: str) -> None:
 
 def differences(old: Row, new: Row, before: Measured, after: Measured) -> dict[str, Any]:
     """The accuracies and bounds of both runs, and new minus old; ε as the new run writes them."""
+    from certlip.report.numbers import parse_eps
+
     certified = {}
     for eps in (key for key in new["certified_accuracy"] if not key.endswith("_reason")):
-        exact = Fraction(eps)
+        exact = parse_eps(eps)
         if exact in before.certified:
             counts = before.certified[exact], after.certified[exact]
             certified[eps] = _shares(*counts, after.n)
@@ -70,7 +72,9 @@ def compare_rows(
     Raises:
         InputError: rows that do not belong to each other or to the documents.
     """
-    bounds = {text: Fraction(text) for text in eps}
+    from certlip.report.numbers import parse_eps
+
+    bounds = {text: parse_eps(text) for text in eps}
     gained, lost = dict.fromkeys(bounds, 0), dict.fromkeys(bounds, 0)
     moves: Counter[str] = Counter()
     larger = smaller = count = 0
@@ -107,8 +111,8 @@ def _shares(old: int, new: int, n: int) -> dict[str, float]:
 def _radius(row: Row) -> Fraction:
     """The certified radius, 0 without one."""
     try:
-        return Fraction(row["radius_lower"]) if row["status"] == "certified" else Fraction(0)
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return Fraction(float(row["radius_lower"]) if row["status"] == "certified" else 0)
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise InputError(
             f"results.jsonl: row {row.get('index')!r} has no status and radius"
         ) from None

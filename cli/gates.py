@@ -90,7 +90,7 @@ class LipschitzGate(Gate):
 
     def judge(self, found: Measured) -> Verdict:
         bound = found.lipschitz_upper
-        return bound, bound is not None and Fraction(bound) <= self.threshold, bound is None
+        return bound, bound is not None and Fraction(float(bound)) <= self.threshold, bound is None
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,8 @@ app = typer.Typer(
 
 COMPLETE = "_CERTLIP_COMPLETE"
 """Set by the shell when it completes a line."""
+NO_MEMORY = re.compile(r"can't allocate memory|out of memory")
+"""What torch says, in an error of no kind of its own."""
 COMPLETION = ("--show-completion", "--install-completion")
 RESUMABLE = ("train", "finetune")
 COMMANDS = (
@@ -112,6 +114,8 @@ def run(arguments: Sequence[str]) -> int:
             return _interrupted(arguments)
         if debug:
             traceback.print_exc()
+        if isinstance(error, MemoryError) or NO_MEMORY.search(str(error)):
+            return _fail(f"out of memory: {str(error)[-160:] or 'no more could be had'}", 3)
         hint = "" if debug else "; --debug shows where"
         return _fail(f"internal error: {type(error).__name__}: {error}{hint}", 4)
 

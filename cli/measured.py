@@ -64,17 +64,33 @@ class Measured:
 
     @classmethod
     def of_document(cls, document: Mapping[str, Any]) -> Measured:
-        """That of a stored document that was checked: shares are counts over n again."""
+        """That of a stored document that was checked: shares are counts over n again.
+
+        Raises:
+            InputError: an ε, a share or a bound that is no number.
+        """
+        from certlip.report.numbers import finite, parse_eps
+
         n, counts = document["data"]["n"], document["counts"]
 
-        def count(share: float | None) -> int:
-            return round((share or 0.0) * n)
+        def count(share: Any) -> int:
+            return round((finite(share) or 0.0) * n)
 
         certified = {
-            Fraction(eps): count(share)
+            parse_eps(eps): count(share)
             for eps, share in document["certified_accuracy"].items()
             if not eps.endswith("_reason")
         }
         undecided = counts.get("unknown", 0) + counts.get("error", 0)
         correct = count(document["natural_accuracy"])
-        return cls(n, correct, certified, undecided, document["lipschitz_upper"])
+        bound = document["lipschitz_upper"]
+        if bound is not None and not _is_bound(bound):
+            raise InputError(f"results: lipschitz_upper is {bound!r:.60}; expected a number")
+        return cls(n, correct, certified, undecided, bound)
+
+
+def _is_bound(text: str) -> bool:
+    try:
+        return 0.0 <= float(text) < float("inf")
+    except ValueError:
+        return False

@@ -79,7 +79,7 @@ def _train(
 
     architecture = dict(recipe.model)
     if recipe.family in ("sll", "cpl"):  # their width is that of the input or more
-        architecture["width"] = max(architecture["width"], data.width, data.classes)
+        architecture["width"] = max(architecture.get("width", 0), data.width, data.classes)
     with run.conduct(out) as conduct:
         network = fit(recipe.family, architecture, data, validation, settings, out, **conduct)
     run.session.say(f"wrote {out / 'model.pt'}, epoch {network.history[-1]['epoch']}")

@@ -99,6 +99,10 @@ def check_document(document: Document) -> None:
         if not isinstance(value, types) or isinstance(value, bool):
             names = " or ".join(kind.__name__ for kind in types)
             raise InputError(f"results: {path} is {value!r}; expected {names}")
+    if document["data"]["n"] < 0:
+        raise InputError(f"results: data.n is {document['data']['n']}; expected 0 or more")
+    if not all(isinstance(block, Mapping) for block in document["model"]["blocks"]):
+        raise InputError("results: model.blocks has an entry that is no block")
     for status, count in document["counts"].items():
         if not isinstance(count, int) or count < 0:
             raise InputError(f"results: counts.{status} is {count!r}; expected 0 or more")

@@ -6,12 +6,14 @@ An upper bound is never shown smaller than it is, a radius or a certified share 
 from __future__ import annotations
 
 import math
+import re
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any
 
 from certlip.errors import InputError
 
+_EPS = re.compile(r"-?\d{1,40}(\.\d{1,40})?([eE][+-]?\d{1,3})?(/\d{1,40})?", re.ASCII)
 NONE = "–"
 """Shown where there is no number."""
 
@@ -23,11 +25,13 @@ def parse_eps(text: str | float) -> Fraction:
         InputError: not a number, negative or infinite.
     """
     try:
+        if isinstance(text, str) and not _EPS.fullmatch(text):  # 1e999999999 has a billion digits
+            raise ValueError
         eps = Fraction(text)
     except (ValueError, TypeError, ZeroDivisionError, OverflowError) as error:
-        raise InputError(f"eps {text!r}: expected a number such as 36/255 or 0.5") from error
+        raise InputError(f"eps {text!r:.60}: expected a number such as 36/255 or 0.5") from error
     if eps < 0:
-        raise InputError(f"eps {text!r}: expected 0 or more")
+        raise InputError(f"eps {text!r:.60}: expected 0 or more")
     return eps
 
 

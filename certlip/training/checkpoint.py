@@ -84,9 +84,16 @@ def load_checkpoint(
         torch.set_rng_state(content["random"]["cpu"])
         if torch.cuda.is_available() and "cuda" in content["random"]:
             torch.cuda.set_rng_state(content["random"]["cuda"])
-        return RunState(**json.loads(content["state"]))
+        return _state(**json.loads(content["state"]))
     except Exception as error:  # whatever a foreign content leads to
         raise _refused(path, error) from None
+
+
+def _state(epoch: int, step: int, loss: float, best: float, metrics: list[Any]) -> RunState:
+    """The state of a file, which may say anything."""
+    if not epoch >= 0 <= step or not all(isinstance(row, dict) for row in metrics):
+        raise ValueError(f"epoch {epoch!r}, step {step!r}")
+    return RunState(int(epoch), int(step), float(loss), float(best), metrics)
 
 
 def _read(path: Path, key: dict[str, Any]) -> dict[str, Any]:

@@ -129,7 +129,7 @@ def _table(name: str) -> dict[str, Any]:
     if name.endswith(".toml"):
         try:
             return tomllib.loads(Path(name).read_text("utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"--recipe {name}: cannot be read ({error})") from None
     near = difflib.get_close_matches(name, names, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(names)}"
