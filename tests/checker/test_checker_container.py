@@ -107,7 +107,6 @@ def raw(header, data):
     [
         (b"", "magic"),
         (npy(np.arange(30))[:-8], "EOF"),
-        (npy(np.arange(30)) + bytes(8), "and more bytes"),
         (npy(np.arange(29)), "'shape': \\[29\\]"),
         (npy(np.arange(30).reshape(5, 6)), "'shape': \\[5, 6\\]"),
         (npy(np.arange(30).astype(">i8")), "'>i8'"),
@@ -122,6 +121,11 @@ def raw(header, data):
 )
 def test_headers_that_lie(path, data, match):
     refuse(write(replaced(NAME, data), path), match)
+
+
+def test_bytes_behind_an_array(path):
+    _, arrays = document(deep())
+    refuse(write(replaced(NAME, npy(arrays["samples.label"]) + bytes(8)), path), "and more bytes")
 
 
 def test_header_and_listing_that_lie_together(path):

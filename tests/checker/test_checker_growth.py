@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from checker_nets import claim, draft, equilibrium, equilibrium_terms, write
+from checker_nets import affine, claim, draft, equilibrium, equilibrium_terms, triangular, write
 from exact import definite, product, rational, transposed
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -156,3 +156,66 @@ def test_a_pair_counts_from_zero(tmp_path):
     assert "pair -1, 0" in verdict.reason
     d["proofs"][0]["pairs.a"] = np.array([0, 2])
     assert check_certificate(write(d, tmp_path / "b.certlip")).accepted
+
+
+def status_without_radius(d):
+    """A right prediction that is called wrong, without a radius."""
+    i = int(np.flatnonzero(d["samples"]["status"] == 0)[0])
+    d["samples"]["status"][i], d["samples"]["radius_lower"][i] = 1, 0.0
+
+
+def everything_at_zero(d):
+    """At ε = 0 all samples would count whose radius is not negative."""
+    d["eps"]["0"] = "0"
+    claim(d)
+    d["claims"]["certified_correct"]["0"] = len(d["samples"]["status"])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"), [(status_without_radius, "agree"), (everything_at_zero, "claims: ")]
+)
+def test_claims_that_no_radius_gives_away(change, words, tmp_path):
+    rng = np.random.default_rng(0)
+    d = draft(rng, [affine(rng, 3, 4)])
+    change(d)
+    verdict = check_certificate(write(d, tmp_path / "a.certlip"))
+    assert not verdict.accepted
+    assert words in verdict.reason
+
+
+def test_one_output_is_no_class(tmp_path):
+    """Nothing else could win, so that any radius would hold."""
+    rng = np.random.default_rng(0)
+    d = draft(rng, [affine(rng, 2, 4)])
+    block = d["blocks"][0][2]
+    block["W"], block["b"] = block["W"][:1], block["b"][:1]
+    for name in ("label", "predicted", "status"):
+        d["samples"][name][:] = 0
+    d["samples"]["radius_lower"][:] = 1.0
+    verdict = check_certificate(write(claim(d), tmp_path / "a.certlip"))
+    assert not verdict.accepted
+    assert "agree" in verdict.reason
+
+
+def test_substitution_counts_the_sum_with_a_large_bias():
+    """W and U are tiny: all that is rounded is the sum with b_z."""
+    rng = np.random.default_rng(0)
+    pair = triangular(rng, 6, 3, 2)
+    a = pair[0][2]
+    a["U"] *= 1e-9
+    a["W"] *= 1e-9
+    a["b_z"] = 1e6 * np.abs(rng.normal(size=6))
+    block = copy.copy(proven(pair, 3))
+    block.reach = 1e30
+    x, z = rng.normal(size=3), []
+    for i in range(6):
+        inner = [F(u) * F(v) for u, v in zip(a["U"][i], x, strict=True)]
+        z.append(sum(inner, F(a["b_z"][i])) + sum((F(a["W"][i, j]) * z[j] for j in range(i)), F(0)))
+    y, delta = enclose(block, x[None], np.array([[float(v) for v in z]]))
+    readout = block.maps["G"].error() * np.linalg.norm([float(v) for v in z])
+    assert delta[0] >= 0.5 * 2.0**-53 * 1e6 + readout
+    truth = [
+        sum(F(g) * v for g, v in zip(row, z, strict=True)) + F(b)
+        for row, b in zip(a["G"], a["b_y"], strict=True)
+    ]
+    assert_encloses(y[0], delta[0], truth)
