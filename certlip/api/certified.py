@@ -112,6 +112,7 @@ def certify(
     norm: str = "l2",
     semantics: str = "real",
     method: str = "auto",
+    boxes: str = "interval",
     falsify: int = 16,
     certificate: str | Path | None = None,
     seed: int = 0,
@@ -128,6 +129,7 @@ def certify(
         norm: l2 or linf, or both: `eps` is then of each.
         semantics: real, or float32: the deployed evaluation keeps its class as well.
         method: How multipliers are found: auto, analytic, structured, cvxpy.
+        boxes: How ℓ∞ margins are bounded: interval, or dual for a linear pass as well.
         falsify: How many certified samples are attacked as a cross-check.
         certificate: Where to write what the independent checker proves again (`certlip.verify`).
         seed: Of the attacks.
@@ -147,7 +149,13 @@ def certify(
     eps_linf = radii_at if "linf" in norms else []
     start = time.perf_counter()
     certifier = Certifier(
-        network, proof, device=device, semantics=semantics, norms=norms, eps_linf=eps_linf
+        network,
+        proof,
+        device=device,
+        semantics=semantics,
+        norms=norms,
+        eps_linf=eps_linf,
+        boxes=boxes,
     )
     radii = certify_with(
         certifier, samples.x, samples.label, keep_states=True, on_progress=on_progress
@@ -187,6 +195,7 @@ def certify(
             "split": samples.split,
             "limit": None,
             "falsify": falsify,
+            **({"boxes": boxes} if "linf" in norms else {}),
         },
         seconds=seconds,
         timed=len(samples),

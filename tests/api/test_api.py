@@ -107,6 +107,15 @@ def test_a_condition_that_fails_says_so(network):
     assert result.exit_code in (1, 3)
 
 
+def test_both_norms_at_once(network, samples):
+    result = certify(network, *samples, eps="0.001", norm="l2,linf", falsify=2)
+    radius, linf = result.radii.radius_lower, result.radii.radius_linf
+    assert linf is not None
+    assert (linf * 12**0.5 >= radius * (1 - 1e-9)).all()  # at least what the ℓ2 ball contains
+    assert result.document["linf"]["certified_accuracy"]["0.001"] == (linf >= 0.001).mean()
+    assert result.document["settings"]["boxes"] == "interval"
+
+
 def test_models_may_be_paths(network, samples, tmp_path):
     save(network, tmp_path / "model.safetensors")
     again = load(tmp_path / "model.safetensors")
