@@ -10,6 +10,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,19 @@ import torch
 
 MIB = 1 << 20
 Write = Callable[[Path], object]
+LARGE = 3 << 30
+"""Bytes that a bomb expands to."""
+
+
+@dataclass(frozen=True)
+class Bases:
+    """Whole files of every format, which are then damaged."""
+
+    folder: Path
+    """With the files of LINES, a folder `run` of certify and one `training`."""
+
+    def read(self, name: str) -> bytes:
+        return (self.folder / name).read_bytes()
 
 
 def damaged(content: bytes, flips: int, cuts: int) -> Iterator[tuple[str, bytes, bool]]:

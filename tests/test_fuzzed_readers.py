@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 import torch
 from certlip_cli.main import run
-from fuzzed_cases import Bases, Case, cases
+from fuzzed_cases import Case, cases
+from fuzzed_files import Bases
 
 MOST_SECONDS, MOST_MEMORY = 30.0, 2 << 30
 
