@@ -27,6 +27,7 @@ from fuzzed_files import (
     repacked,
     torch_bomb,
 )
+from fuzzed_hostile import hostile_inputs
 
 
 @dataclass(frozen=True)
