@@ -11,7 +11,7 @@ import torch
 
 import certlip
 
-NAMES = ("prove", "solve", "certify", "falsify", "sll", "twin", "interval")
+NAMES = ("prove", "solve", "certify", "falsify", "sll", "twin", "interval", "training")
 
 
 def main(names: list[str]) -> None:

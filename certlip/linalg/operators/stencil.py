@@ -80,5 +80,36 @@ def _correlate(
     if padding == "zero" and kh % 2 and kw % 2:
         return F.conv2d(x, K, bias, padding=(top, left))  # without a copy
     if any(sides):
-        x = F.pad(x, sides, mode="circular") if padding == "circular" else F.pad(x, sides)
+        x = _Around.apply(x, sides) if padding == "circular" else F.pad(x, sides)
     return F.conv2d(x, K, bias)
+
+
+class _Around(torch.autograd.Function):
+    """The image continued at the other side; its adjoint adds what was continued to where it came from."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, sides: tuple[int, int, int, int]) -> Tensor:
+        return F.pad(x, sides, mode="circular")
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        del output
+        ctx.sides = inputs[1]
+
+    @staticmethod
+    def backward(ctx, g: Tensor) -> tuple[Tensor, None]:
+        left, right, top, bottom = ctx.sides
+        return _folded(_folded(g, -2, top, bottom), -1, left, right), None
+
+
+def _folded(g: Tensor, axis: int, before: int, after: int) -> Tensor:
+    """What lies outside of the image along an axis, added at the other side."""
+    size = g.shape[axis] - before - after
+    inside = g.narrow(axis, before, size).clone()
+    if before:
+        inside.narrow(axis, size - before, before).add_(g.narrow(axis, 0, before))
+    if after:
+        inside.narrow(axis, 0, after).add_(g.narrow(axis, before + size, after))
+    return inside
