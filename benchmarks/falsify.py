@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from benchmarks.models import trained
-from certlip.certify import certify, falsify
+from certlip.certification import certify, falsify
 from certlip.data import load
 from certlip.lmi import prove
 

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from benchmarks.timing import best
 from certlip.blocks import Equilibrium, Network, Sigma
 from certlip.blocks.activations import ReLU
-from certlip.certify.interval import IntervalBounds
-from certlip.certify.interval.box import around, ends
+from certlip.certification.interval import IntervalBounds
+from certlip.certification.interval.box import around, ends
 from certlip.interop import from_torch
 from certlip.solvers import Evaluator
 

@@ -11,8 +11,13 @@ from typing import TYPE_CHECKING, Any
 from certlip._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from certlip.api.bounds import check_lmi as check_lmi
+    from certlip.api.bounds import lipschitz as lipschitz
+    from certlip.api.certified import certify as certify
+    from certlip.api.checked import verify as verify
+    from certlip.api.models import freeze as freeze
+    from certlip.api.models import load as load
     from certlip.blocks import Network as Network
-    from certlip.blocks import load as load
     from certlip.blocks import save as save
     from certlip.checker import check_certificate as check_certificate
     from certlip.lmi import prove as prove
@@ -20,21 +25,31 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Network": "certlip.blocks",
-    "load": "certlip.blocks",
-    "save": "certlip.blocks",
+    "certify": "certlip.api.certified",
     "check_certificate": "certlip.checker",
+    "check_lmi": "certlip.api.bounds",
+    "freeze": "certlip.api.models",
+    "lipschitz": "certlip.api.bounds",
+    "load": "certlip.api.models",
     "prove": "certlip.lmi",
     "reparametrize": "certlip.reparam",
+    "save": "certlip.blocks",
+    "verify": "certlip.api.checked",
 }
 
 __all__ = [
     "Network",
     "__version__",
+    "certify",
     "check_certificate",
+    "check_lmi",
+    "freeze",
+    "lipschitz",
     "load",
     "prove",
     "reparametrize",
     "save",
+    "verify",
 ]
 
 

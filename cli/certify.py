@@ -73,11 +73,11 @@ def certify(
     ] = None,
 ) -> int:
     """Certify a model on a dataset: radii that no perturbation can break, proven."""
-    from certlip.certify import parse_eps, parse_norms
-    from certlip.certify.float32 import require_bounded
-    from certlip.certify.interval.radii import BOXES
-    from certlip.certify.norms import NORMS
-    from certlip.certify.semantics import parse_semantics
+    from certlip.certification import parse_eps, parse_norms
+    from certlip.certification.float32 import require_bounded
+    from certlip.certification.interval.radii import BOXES
+    from certlip.certification.norms import NORMS
+    from certlip.certification.semantics import parse_semantics
     from certlip.report.html import require_packages
     from certlip.report.terminal import blocks_table, certify_table
 

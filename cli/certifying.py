@@ -21,7 +21,7 @@ from .streaming import Stream, certify_rest, stream_to
 
 if TYPE_CHECKING:
     from certlip.blocks import Network
-    from certlip.certify import Eps, Falsification
+    from certlip.certification import Eps, Falsification
     from certlip.data import Dataset
     from certlip.lmi import NetworkProof
     from certlip.lmi.search import Search
@@ -74,7 +74,7 @@ def certify_run(
     """
     from certlip.api.certified import described, proven
     from certlip.certificate import require_covered
-    from certlip.certify import (
+    from certlip.certification import (
         Certifier,
         LinfPart,
         Status,
@@ -219,7 +219,7 @@ def _write_certificate(
 ) -> None:
     """A certificate holds all samples: here, and only here, memory grows with their number."""
     from certlip.certificate import claims_of, write_certificate
-    from certlip.certify import radii_of_rows
+    from certlip.certification import radii_of_rows
 
     radii = radii_of_rows(stream.rows, stream.states.read())
     write_certificate(path, network, proof.blocks, str(proof.lip), claims_of(radii, data, eps))
@@ -233,7 +233,7 @@ def _write_report(
     falsifications: Sequence[Falsification],
     compare: Sequence[tuple[str, dict[str, Any], ResultsFile]],
 ) -> None:
-    from certlip.certify.attacks import save_counterexamples
+    from certlip.certification.attacks import save_counterexamples
     from certlip.files import atomic
     from certlip.report import write
 

@@ -29,7 +29,7 @@ def demo(
 ) -> int:
     """Train, reparametrize, fine-tune, prove, certify and re-check a model of handwritten digits."""
     from certlip import data
-    from certlip.certify import parse_eps
+    from certlip.certification import parse_eps
     from certlip.report.html import require_packages
     from certlip.training import finetune, load_recipe, train
 

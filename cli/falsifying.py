@@ -13,7 +13,7 @@ from .session import Session
 
 if TYPE_CHECKING:
     from certlip.blocks import Network
-    from certlip.certify import Falsification
+    from certlip.certification import Falsification
     from certlip.data import Dataset
     from certlip.lmi import NetworkProof
     from certlip.report import ResultsFile
@@ -31,7 +31,7 @@ def parse_attacks(text: str) -> tuple[str, ...]:
     Raises:
         InputError: another name, or none.
     """
-    from certlip.certify.attacks import ATTACKS
+    from certlip.certification.attacks import ATTACKS
 
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
     for name in names:

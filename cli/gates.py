@@ -22,7 +22,7 @@ from .measured import Measured, Subject
 from .reading import document_path, read_document
 
 if TYPE_CHECKING:
-    from certlip.certify import Eps
+    from certlip.certification import Eps
 
     from .config import Config
 
@@ -163,7 +163,7 @@ def judge(found: Measured, gates: Sequence[Gate]) -> tuple[list[dict[str, Any]],
 
 
 def _one(text: str, config: Config | None, earlier: Path | None) -> Gate:
-    from certlip.certify import parse_eps
+    from certlip.certification import parse_eps
 
     accuracy = re.fullmatch(rf"certified_accuracy@(\S+)\s*>=\s*({_NUMBER})", text)
     if accuracy and Fraction(accuracy[2]) <= 1:
@@ -187,7 +187,7 @@ def _one(text: str, config: Config | None, earlier: Path | None) -> Gate:
 
 
 def _drop(text: str, threshold: Fraction, path: Path) -> DropGate:
-    from certlip.certify import parse_eps
+    from certlip.certification import parse_eps
 
     document = read_document(document_path(path))
     before = Measured.of_document(document)

@@ -11,7 +11,7 @@ from .session import Session, command
 def inspect(session: Session, model: ModelPath) -> int:
     """Show the blocks of a model, their shapes, rules and proven constants."""
     from certlip.blocks import ConvEquilibrium, Equilibrium, PaddedEquilibrium
-    from certlip.certify.document import block_row
+    from certlip.certification.document import block_row
     from certlip.errors import CertlipError
     from certlip.lmi.rules import RULES
     from certlip.report.terminal import blocks_table

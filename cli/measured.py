@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from certlip.errors import InputError
 
 if TYPE_CHECKING:
-    from certlip.certify import Tally
+    from certlip.certification import Tally
 
 
 @dataclass(frozen=True)

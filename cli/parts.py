@@ -16,7 +16,7 @@ from .run_folder import PARTS
 if TYPE_CHECKING:
     import numpy as np
 
-    from certlip.certify import StatesFiles
+    from certlip.certification import StatesFiles
     from certlip.data import Dataset
     from certlip.report import ResultsFile
 
@@ -29,7 +29,7 @@ class Part:
     """
 
     def __init__(self, folder: Path, number: int, blocks: Sequence[int]) -> None:
-        from certlip.certify import StatesFiles
+        from certlip.certification import StatesFiles
         from certlip.report import ResultsFile
 
         self._path = folder / f"results.part{number}.jsonl"
@@ -43,8 +43,8 @@ class Part:
 
     def batches(self, data: Dataset) -> Iterator[tuple[int, int, int, int]]:
         """Of every whole batch: its first row, offset and end in the rows, and place in the states."""
-        from certlip.certify import is_row
-        from certlip.certify.enclosure.network import ROWS
+        from certlip.certification import is_row
+        from certlip.certification.enclosure.network import ROWS
 
         n, place = len(data), 0
         whole = self.states.whole(n)

@@ -14,7 +14,7 @@ from .session import Session
 from .streaming import Stream, certify_batch, missing
 
 if TYPE_CHECKING:
-    from certlip.certify import Certifier
+    from certlip.certification import Certifier
     from certlip.data import Dataset
 
 
@@ -50,7 +50,7 @@ class Share:
 
     def _certify(self, todo: Sequence[range], number: int) -> list[tuple[float, int]]:
         """Takes batches until there are none; on rank 0 the seconds and samples of all ranks."""
-        from certlip.certify import sample_rows
+        from certlip.certification import sample_rows
 
         part = Part(self.folder, number + self.several.rank, self.blocks)
         keep, seconds, timed = bool(self.blocks), 0.0, 0

@@ -15,7 +15,7 @@ from .run_folder import DONE, MANIFEST, RESULTS, begin
 from .session import Session
 
 if TYPE_CHECKING:
-    from certlip.certify import Certifier, Radii, StatesFiles
+    from certlip.certification import Certifier, Radii, StatesFiles
     from certlip.data import Dataset
     from certlip.report import ResultsFile
 
@@ -56,7 +56,7 @@ def stream_to(
     Raises:
         InputError: the files cannot be written, or another process writes them.
     """
-    from certlip.certify import StatesFiles
+    from certlip.certification import StatesFiles
     from certlip.report import ResultsFile
 
     begun = folder is not None and resume and (folder / MANIFEST).exists()
@@ -91,7 +91,7 @@ def missing(stream: Stream, data: Dataset) -> list[range]:
 
 def batches(data: Dataset, first: int = 0) -> Iterator[range]:
     """The samples of every batch, from the one that begins with `first` on."""
-    from certlip.certify.enclosure.network import ROWS
+    from certlip.certification.enclosure.network import ROWS
 
     n = len(data)
     return (range(start, min(start + ROWS, n)) for start in range(first, n, ROWS))
@@ -105,7 +105,7 @@ def certify_rest(session: Session, certifier: Certifier, data: Dataset, stream: 
     Raises:
         InputError: a file cannot be written; what was appended before still counts.
     """
-    from certlip.certify import sample_rows
+    from certlip.certification import sample_rows
 
     first = len(stream.rows)
     with session.progress() as bar:
@@ -133,8 +133,8 @@ def certify_batch(certifier: Certifier, data: Dataset, batch: range, *, keep_sta
 
 def _keep_batches(stream: Stream, data: Dataset, folder: Path) -> None:
     """Keeps the batches whose rows and states are whole, so that a row keeps its place in a batch."""
-    from certlip.certify import is_row
-    from certlip.certify.enclosure.network import ROWS
+    from certlip.certification import is_row
+    from certlip.certification.enclosure.network import ROWS
 
     n = len(data)
     most = stream.states.whole(n)

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from certlip import data
-from certlip.certify import certify, falsify, parse_eps
+from certlip.certification import certify, falsify, parse_eps
 from certlip.lmi import prove
 from certlip.training import Settings, train
 from certlip.training.interval import IntervalCrossEntropy

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import certlip
-from certlip.certify import certify, parse_eps
+from certlip.certification import certify, parse_eps
 from certlip.data import load
 from certlip.models import build
 from certlip.reparam import reparametrize

@@ -11,7 +11,7 @@ from torch import nn
 import certlip
 from certlip.blocks import Network, Sigma
 from certlip.blocks.activations import ReLU
-from certlip.certify import certify, parse_eps
+from certlip.certification import certify, parse_eps
 from certlip.data import load
 from certlip.equilibrium import LBEN
 

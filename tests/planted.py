@@ -8,8 +8,8 @@ import torch
 from certlip.blocks import Affine, Equilibrium, Network, Origin, Sigma
 from certlip.blocks.activations import ReLU
 from certlip.certificate import claims_of, write_certificate
-from certlip.certify import Radii, Status, certify, falsify, parse_eps
-from certlip.certify.attacks.rounding import bisect
+from certlip.certification import Radii, Status, certify, falsify, parse_eps
+from certlip.certification.attacks.rounding import bisect
 from certlip.checker import check_certificate
 from certlip.data import Dataset
 from certlip.errors import InconclusiveError, RejectedError

@@ -21,17 +21,17 @@ MAY_IMPORT = {
     "lmi": {"linalg", "blocks"},
     "reparam": {"linalg", "blocks", "lmi", "equilibrium"},
     "data": set(),
-    "certify": {"linalg", "blocks", "lmi", "solvers"},
-    "certificate": {"blocks", "certify", "data"},
+    "certification": {"linalg", "blocks", "lmi", "solvers"},
+    "certificate": {"blocks", "certification", "data"},
     "checker": set(),
     "report": set(),
     "interop": {"linalg", "models", "blocks"},
     "api": {
-        *("linalg", "blocks", "lmi", "interop", "data", "certify", "certificate", "checker"),
+        *("linalg", "blocks", "lmi", "interop", "data", "certification", "certificate", "checker"),
         "report",
     },
     "training": {
-        *("models", "data", "certify", "lmi", "reparam", "layers", "blocks", "solvers"),
+        *("models", "data", "certification", "lmi", "reparam", "layers", "blocks", "solvers"),
         "equilibrium",
     },
 }

@@ -197,7 +197,7 @@ def test_cpl_with_a_power_iteration_would_be_no_bound():
 
 
 def test_a_normalized_head_certifies_with_its_own_pair_constants():
-    from certlip.certify import certify
+    from certlip.certification import certify
     from certlip.layers import NormalizedHead
 
     head = NormalizedHead(6, 4).double()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from certlip.blocks import load
-from certlip.certify.attacks import load_counterexamples
+from certlip.certification.attacks import load_counterexamples
 from certlip.errors import InputError
 from certlip.lmi import prove
 

@@ -26,8 +26,8 @@ from planted import (
 
 from certlip.blocks import Activation, Network, Normalize, Residual, Sigma
 from certlip.blocks.activations import ReLU
-from certlip.certify import Certifier, certify
-from certlip.certify.enclosure.guesses import Guesses
+from certlip.certification import Certifier, certify
+from certlip.certification.enclosure.guesses import Guesses
 from certlip.lmi import prove
 from certlip.reparam import reparametrize
 from certlip.solvers import Evaluator

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.fuzz.rounds import Case, Round
 from certlip.blocks import save
-from certlip.certify.attacks import Counterexample, save_counterexamples
+from certlip.certification.attacks import Counterexample, save_counterexamples
 from certlip.errors import InputError
 
 

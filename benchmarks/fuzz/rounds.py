@@ -14,10 +14,10 @@ from benchmarks.fuzz.images import IMAGE
 from benchmarks.fuzz.nets import DENSE
 from benchmarks.fuzz.trained import TRAINED
 from certlip.blocks import Network
-from certlip.certify import Certifier, Status
-from certlip.certify.attacks import ATTACKS, Counterexample, Falsifier
-from certlip.certify.attacks.rounding import bisect
-from certlip.certify.float32 import require_bounded
+from certlip.certification import Certifier, Status
+from certlip.certification.attacks import ATTACKS, Counterexample, Falsifier
+from certlip.certification.attacks.rounding import bisect
+from certlip.certification.float32 import require_bounded
 from certlip.errors import CertlipError, InconclusiveError, UnsupportedError
 from certlip.linalg.rigorous.rounding import down, up
 from certlip.lmi import NetworkProof, prove, prove_pairs

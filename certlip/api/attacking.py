@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from certlip.blocks import Network
-from certlip.certify import Falsification, Status, falsify
-from certlip.certify.rows import WITH_RADIUS
+from certlip.certification import Falsification, Status, falsify
+from certlip.certification.rows import WITH_RADIUS
 from certlip.data import Dataset
 from certlip.lmi import NetworkProof
 from certlip.report import ResultsFile

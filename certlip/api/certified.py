@@ -15,7 +15,7 @@ from certlip.api.models import Model, network_of, path_of
 from certlip.api.result import Result
 from certlip.blocks import Network
 from certlip.certificate import claims_of, require_covered, write_certificate
-from certlip.certify import (
+from certlip.certification import (
     Certifier,
     Eps,
     LinfPart,

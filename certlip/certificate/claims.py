@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from certlip.certify import Eps, Radii, Status
+from certlip.certification import Eps, Radii, Status
 from certlip.data import Dataset
 
 CERTIFIED, MISCLASSIFIED, UNKNOWN = 0, 1, 2

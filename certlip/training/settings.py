@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from certlip.certify import Eps, parse_eps
-from certlip.certify.norms import NORMS
+from certlip.certification import Eps, parse_eps
+from certlip.certification.norms import NORMS
 from certlip.data.augment import AUGMENTATIONS, Augmentation
 from certlip.errors import InputError
 from certlip.training.losses import LOSSES, Loss

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from certlip.blocks import Network
-from certlip.certify import Eps, certify
+from certlip.certification import Eps, certify
 from certlip.data import Dataset
 from certlip.errors import CertlipError
 from certlip.lmi import prove

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from certlip.blocks import Affine, Convolution, Network, Window, dense_form
 from certlip.blocks.strided import LARGEST_KERNEL, convolution_blocks, depthwise
-from certlip.certify.enclosure import Encloser
+from certlip.certification.enclosure import Encloser
 from certlip.errors import InputError, UnsupportedError
 from certlip.lmi import prove
 from certlip.solvers import Evaluator

@@ -17,7 +17,7 @@ from test_certificate_write import NETWORKS
 from certlip.blocks import GroupSort, Network, Resize, Window
 from certlip.certificate import claims_of, write_certificate
 from certlip.certificate.write import KINDS
-from certlip.certify import certify, parse_eps
+from certlip.certification import certify, parse_eps
 from certlip.checker import CertificateError, check_certificate
 from certlip.data import Dataset
 from certlip.lmi import prove, prove_pairs

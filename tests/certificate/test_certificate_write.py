@@ -25,7 +25,7 @@ from certlip.blocks import (
 from certlip.blocks.activations import ELU, LeakyReLU, ReLU, Tanh
 from certlip.certificate import claims_of, require_covered, write_certificate
 from certlip.certificate.claims import CERTIFIED, UNKNOWN
-from certlip.certify import Status, certify, parse_eps
+from certlip.certification import Status, certify, parse_eps
 from certlip.checker import CertificateError, check_certificate
 from certlip.data import Dataset
 from certlip.equilibrium import LBEN

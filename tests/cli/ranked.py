@@ -13,7 +13,7 @@ import time
 
 from certlip_cli.main import run
 
-from certlip.certify import Certifier
+from certlip.certification import Certifier
 
 rank, at, kind = os.environ.get("TROUBLE", "none:0:none").split(":")
 original, seen = Certifier.__call__, []

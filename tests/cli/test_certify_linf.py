@@ -12,8 +12,8 @@ from certlip_cli.main import run
 
 from certlip.blocks import Equilibrium, Network, Sigma, load, save
 from certlip.blocks.activations import ReLU
-from certlip.certify import Falsification, parse_eps
-from certlip.certify.attacks import load_counterexamples
+from certlip.certification import Falsification, parse_eps
+from certlip.certification.attacks import load_counterexamples
 from certlip.lmi import prove
 from certlip.report import load_schema
 from certlip.report.headline import headline
@@ -169,7 +169,7 @@ def test_an_interrupted_run_goes_on_with_the_same_bytes(certify, tmp_path):
 
 
 def test_a_radius_that_breaks_is_unsound(certify, files, tmp_path, monkeypatch):
-    from certlip.certify import interval
+    from certlip.certification import interval
 
     right = interval.LinfRadii.__call__
 

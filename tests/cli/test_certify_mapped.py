@@ -7,7 +7,7 @@ import json
 import numpy as np
 
 from certlip import data
-from certlip.certify import Certifier
+from certlip.certification import Certifier
 
 
 def test_packed_or_mapped_the_rows_are_the_same(certlip, story, tmp_path):

@@ -10,8 +10,8 @@ from certlip_cli.streaming import batches, certify_rest, missing, stream_to
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from certlip.certify import Radii, Status, sample_rows
-from certlip.certify.enclosure.network import ROWS
+from certlip.certification import Radii, Status, sample_rows
+from certlip.certification.enclosure.network import ROWS
 from certlip.data import Dataset
 from certlip.errors import InputError
 from certlip.report import ResultsFile

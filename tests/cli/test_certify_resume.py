@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from certlip import data
-from certlip.certify import Certifier, Falsification, Status
+from certlip.certification import Certifier, Falsification, Status
 from certlip.report import load_schema
 
 TIMES = ("seconds", "throughput", "throughput_reason", "timed")
@@ -402,7 +402,7 @@ def test_a_broken_radius_stays_broken(certlip, line, tmp_path, monkeypatch):
     """A planted bug, a kill after the attack, and an attack that finds nothing the second time."""
     from certlip import report
     from certlip.api import attacking
-    from certlip.certify import radii
+    from certlip.certification import radii
 
     monkeypatch.setattr(radii, "pair_bounds", too_small)
     assert certlip(*line("sll", tmp_path / "a")).code == 5

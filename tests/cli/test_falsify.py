@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from certlip import certify as certify_room
+from certlip import certification as certify_room
 from certlip.blocks import Affine, Network, load, save
-from certlip.certify import Certifier, attacks
-from certlip.certify.attacks import load_counterexamples
+from certlip.certification import Certifier, attacks
+from certlip.certification.attacks import load_counterexamples
 from certlip.lmi import prove
 
 

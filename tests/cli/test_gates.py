@@ -81,7 +81,7 @@ def test_a_model_whose_proof_fails_has_no_certified_accuracy(certlip, story, tmp
 
 def test_a_broken_certificate_exits_with_5(certlip, story, tmp_path, monkeypatch):
     """A planted bug (√2 missing and L halved) is caught by the falsifier and wins over all."""
-    from certlip.certify import radii
+    from certlip.certification import radii
 
     def too_small(network, lip, before_last):
         return np.full((network.classes, network.classes), 0.3)

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from certlip.blocks import Network
-from certlip.certify.interval import IntervalBounds
-from certlip.certify.interval.box import around, ends
+from certlip.certification.interval import IntervalBounds
+from certlip.certification.interval.box import around, ends
 from certlip.equilibrium.cerdeq import MOST, NORMALISED, CerDEQ, bjorck
 from certlip.errors import InputError
 from certlip.linalg.boxes import Boxes

@@ -11,7 +11,7 @@ from torch import nn
 
 from certlip import models
 from certlip.blocks import Network
-from certlip.certify.enclosure import Encloser
+from certlip.certification.enclosure import Encloser
 from certlip.errors import CertlipError, InputError, UnsupportedError
 from certlip.interop import from_torch
 from certlip.layers import SLLConv, SLLDense

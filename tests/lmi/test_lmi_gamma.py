@@ -11,8 +11,8 @@ from lmi_nets import block_of, mondeq_block
 
 from certlip.blocks import ConvEquilibrium, Network, Sigma, equilibrium_block
 from certlip.blocks.activations import ReLU
-from certlip.certify import certify
-from certlip.certify.enclosure.equilibrium import EquilibriumEncloser
+from certlip.certification import certify
+from certlip.certification.enclosure.equilibrium import EquilibriumEncloser
 from certlip.errors import InconclusiveError, RejectedError
 from certlip.linalg.rigorous import LowerBound
 from certlip.linalg.torus import Torus

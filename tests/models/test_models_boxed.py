@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from certlip.certify.interval import IntervalBounds
+from certlip.certification.interval import IntervalBounds
 from certlip.models import BOXED, build
 from certlip.solvers import Evaluator
 

@@ -152,7 +152,7 @@ def test_nan_still_fits_the_schema(document) -> None:
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        (("schema",), "certlip/certify/2"),
+        (("schema",), "certlip/certification/2"),
         (("model", "sha256"), "abc"),
         (("lipschitz_upper",), 1.0),
         (("lipschitz_upper",), "inf"),

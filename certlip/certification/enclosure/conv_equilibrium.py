@@ -1,0 +1,77 @@
+"""An equilibrium on images: the norm of the residual of any guess ẑ bounds its distance.
+
+As for a dense block, with e = ẑ − σ(W∗ẑ + U∗x + b_z) and 2Γ − ΓW − WᵀΓ ⪰ 2μΓ the state ẑ − e is within
+‖W∗e‖_Γ/μ of the equilibrium, so ‖G(ẑ − z*)‖ ≤ ‖GΓ^{−1/2}‖(‖e‖_Γ + ‖W∗e‖_Γ/μ). W∗e is computed: fine-tuning
+makes W large at a few frequencies, where a residual is as small as elsewhere.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from certlip.blocks import ConvEquilibrium
+from certlip.certification.enclosure.base import Local
+from certlip.certification.enclosure.convolution import convolution_map
+from certlip.certification.enclosure.guesses import Polish, residual_and_slopes
+from certlip.certification.enclosure.image import working
+from certlip.certification.enclosure.near import Near
+from certlip.certification.enclosure.side_by_side import in_steps
+from certlip.linalg.rigorous.rounding import TINY, norm_up, up
+from certlip.lmi import EquilibriumProof
+
+
+class ConvEquilibriumEncloser:
+    """The enclosure of one block; spectra and weights of Γ are prepared once."""
+
+    def __init__(self, block: ConvEquilibrium, proof: EquilibriumProof) -> None:
+        gam, mu, gam_root_G = proof.gam, proof.mu, proof.gam_root_G
+        if gam is None or mu is None or gam_root_G is None:
+            raise ValueError("the proof of a conv-equilibrium block carries Γ, μ and ‖GΓ^{−1/2}‖")
+        self.W, self.U, self.G = (
+            convolution_map(kernel.numpy(), block.height, block.width, "circular")
+            for kernel in (block.W, block.U, block.G)
+        )
+        self.b_z, self.b_y = (np.repeat(b.numpy(), block.pixels) for b in (block.b_z, block.b_y))
+        self.sigma = block.sigma
+        self.root_gam = np.repeat(up(np.sqrt(gam)), block.pixels)
+        self.mu, self.gam_root_G = mu.value, gam_root_G.value
+
+    def __call__(self, x: np.ndarray, z: np.ndarray, polish: Polish | None = None) -> Local:
+        """y = G∗z + b_y for the guess z (batch, n·H·W), with its distance to the true output.
+
+        `polish` may move the guess once its residual is known.
+        """
+        numbers = max(self.W.numbers, self.U.numbers, self.G.numbers)
+        rows = working(numbers)
+        v, error = in_steps(self._argument, rows, x, z)
+        if polish is None:
+            return Local(*in_steps(self._distance, rows, v, error, z))
+        moved = z - polish(*residual_and_slopes(self.sigma, z, v))
+        return Local(*in_steps(self._distance, rows, v, error, moved, z))
+
+    def _argument(self, x: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, ...]:
+        """W∗z + U∗x + b_z and its error."""
+        v = self.W(Near.exact(z)) + self.U(Near.exact(x)) + self.b_z
+        return v.v, v.error
+
+    def _distance(
+        self,
+        argument: np.ndarray,
+        error: np.ndarray,
+        z: np.ndarray,
+        before: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, ...]:
+        """What a `Local` has, for the guess z; the argument of σ is that at the one before it."""
+        v, guess = Near(argument, error), Near.exact(z)
+        if before is not None:
+            # W∗z is known: what is added to it is W∗(z′ − z), exactly that
+            v = v + self.W(guess - Near.exact(before))
+        e = guess - v.activated(self.sigma)
+        distance = up(self._in_gam(e) + up(self._in_gam(self.W(e)) / self.mu))
+        y = self.G(guess) + self.b_y
+        return y.v, up(up(self.gam_root_G * distance) + y.error), z, e.norm_upper()
+
+    def _in_gam(self, e: Near) -> np.ndarray:
+        """Upper bound of ‖e‖_Γ of the true row."""
+        v = norm_up(up(np.abs(e.v) * self.root_gam))
+        return up(v + up(float(self.root_gam.max()) * e.error)) + TINY
