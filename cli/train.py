@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.box import SIMPLE
 from rich.table import Table
 from typer.core import TyperCommand
 
@@ -108,11 +109,14 @@ def _show_list(session: Session) -> int:
     from certlip.models import MODELS, NAMED
     from certlip.training import load_recipe, recipe_for, recipe_names
 
-    table = Table("recipe", "family", "dataset", "what", "expected: natural, certified")
+    table = Table(box=SIMPLE)
+    table.add_column("recipe", no_wrap=True)
+    table.add_column("what")
     recipes = [load_recipe(name) for name in recipe_names()]
     for r in recipes:
         what = "; ".join(text for text in (r.note, r.cost.get("time")) if text)
-        table.add_row(r.name, r.family, r.dataset, what, "\n".join(map(_figures, r.expected)))
+        lines = [f"{r.family} on {r.dataset}", what, *map(_figures, r.expected)]
+        table.add_row(r.name, "\n".join(line for line in lines if line))
     session.say(table)
     for name in NAMED:
         if name not in {r.family for r in recipes}:
@@ -131,7 +135,7 @@ def _show_list(session: Session) -> int:
 
 def _figures(expected: Expected) -> str:
     certified = ", ".join(f"{share:g} at {eps}" for eps, share in expected.certified.items())
-    return f"{expected.natural:g}; {certified} ({expected.source})"
+    return f"expected: {expected.natural:g}; {certified} ({expected.source})"
 
 
 def _details(recipe: Recipe) -> dict[str, Any]:

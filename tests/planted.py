@@ -75,11 +75,13 @@ def claim(network, x, *, proof=None, certifier=None):
         radii = certifier(x, label, keep_states=True)
     rows = radii.status == Status.CERTIFIED
     assert rows.sum() >= 10
-    return Claimed(network, proof, x[rows], _rows(radii, rows))
+    return Claimed(network, proof, x[rows], rows_of(radii, rows))
 
 
-def _rows(radii, rows):
-    arrays = {name: value[rows] for name, value in vars(radii).items() if name != "states"}
+def rows_of(radii, rows):
+    """The radii of some samples."""
+    columns = {name: value for name, value in vars(radii).items() if name != "states"}
+    arrays = {name: None if value is None else value[rows] for name, value in columns.items()}
     return Radii(**arrays, states={k: z[rows] for k, z in radii.states.items()})
 
 

@@ -18,6 +18,7 @@ from planted import (
     lben_parts,
     linear,
     near_boundary,
+    rows_of,
     tensor,
     tf32,
     with_bounds,
@@ -112,9 +113,7 @@ def claimed_of(parts, x, proof):
     certifier = Certifier(wrong, proof)
     radii = certifier(x, label, keep_states=True)
     rows = radii.radius_lower > 0
-    arrays = {k: v[rows] for k, v in vars(radii).items() if k != "states"}
-    states = {k: z[rows] for k, z in radii.states.items()}
-    return Claimed(wrong, proof, x[rows], type(radii)(**arrays, states=states))
+    return Claimed(wrong, proof, x[rows], rows_of(radii, rows))
 
 
 def v_times_v():

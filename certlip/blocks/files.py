@@ -155,9 +155,12 @@ def _read_pt(path: Path) -> tuple[str, dict[str, Tensor]]:
         isinstance(content, dict)
         and isinstance(content.get("document"), str)
         and isinstance(content.get("tensors"), dict)
-        and all(isinstance(v, Tensor) and owns_numbers(v) for v in content["tensors"].values())
+        and all(isinstance(v, Tensor) for v in content["tensors"].values())
     ):
         raise InputError(f"{path}: a torch file, but not one written by certlip")
+    for name, tensor in content["tensors"].items():
+        if not owns_numbers(tensor):
+            raise InputError(f"{path}: {name} is not a dense tensor with its own numbers")
     return content["document"], {str(k): v for k, v in content["tensors"].items()}
 
 

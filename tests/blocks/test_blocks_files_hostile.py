@@ -23,12 +23,12 @@ from certlip.blocks import (
 )
 
 TORCH_ONLY = {
-    "huge by stride 0": (lambda: t(1).expand(1 << 40, 2), "repeats its storage|nonempty"),
-    "huge kernel by stride 0": (lambda: t(1).expand(1 << 40, 2, 1, 2), "repeats|nonempty"),
-    "small by stride 0": (lambda: t(1, 1).expand(3, 2), "repeats its storage"),
-    "sparse": (lambda: t(3, 2).to_sparse(), "sparse_coo"),
+    "huge by stride 0": (lambda: t(1).expand(1 << 40, 2), "own numbers"),
+    "huge kernel by stride 0": (lambda: t(1).expand(1 << 40, 2, 1, 2), "own numbers"),
+    "small by stride 0": (lambda: t(1, 1).expand(3, 2), "own numbers"),
+    "sparse": (lambda: t(3, 2).to_sparse(), "own numbers"),
     "complex": (lambda: t(3, 2).to(torch.complex128), "complex128"),
-    "meta": (lambda: torch.empty(3, 2, dtype=torch.float64, device="meta"), "meta"),
+    "meta": (lambda: torch.empty(3, 2, dtype=torch.float64, device="meta"), "own numbers"),
     "nested": (lambda: torch.nested.nested_tensor([t(2), t(2)]), None),
     "no tensor": (lambda: [1.0, 2.0], "not one written by certlip"),
     "negated": (lambda: torch.complex(t(3, 2), t(3, 2)).conj().imag, "hash to"),

@@ -160,5 +160,5 @@ def test_slopes_that_overflow_are_no_direction():
 def test_unknown_names_are_refused():
     network = diagonal()
     for option, value in (("norm", "l1"), ("semantics", "float16"), ("attacks", ("pgd", "fgsm"))):
-        with pytest.raises(InputError, match="expected one of"):
+        with pytest.raises(InputError, match="expected"):
             Falsifier(network, prove(network), **{option: value})

@@ -60,7 +60,7 @@ def test_pairs_lengthen_radii_and_no_attack_breaks_them(certlip, line, tmp_path,
         assert result.document["falsifier"]["broken"] == 0
         assert "6 by an LMI" in result.err
         found[method] = radii_in(tmp_path / method)
-    monkeypatch.setattr("certlip.lmi.prove_pairs", lambda network, proof, search: proof)
+    monkeypatch.setattr("certlip.api.certified.prove_pairs", lambda network, proof, search: proof)
     result = certlip(
         *line, "--falsify", 0, "--method", "structured", "--report", tmp_path / "plain"
     )
@@ -99,7 +99,6 @@ def test_pairs_behind_an_affine_block_are_left_out_of_a_certificate(certlip, lin
 
 
 def test_bounds_that_are_too_small_are_broken(certlip, line, monkeypatch):
-    from certlip import lmi
 
     def too_small(network, proof, search):
         proof = prove_pairs(network, proof, search)
@@ -107,7 +106,7 @@ def test_bounds_that_are_too_small_are_broken(certlip, line, monkeypatch):
         pairs = replace(own.pairs, lip=0.2 * own.pairs.lip)
         return replace(proof, blocks=(*proof.blocks[:-1], replace(own, pairs=pairs)))
 
-    monkeypatch.setattr(lmi, "prove_pairs", too_small)
+    monkeypatch.setattr("certlip.api.certified.prove_pairs", too_small)
     assert certlip(*line, "--method", "structured", "--falsify", 50).code == 5
 
 
@@ -115,7 +114,7 @@ def test_a_run_goes_on_with_the_same_pairs_only(certlip, line, tmp_path, monkeyp
     what = (*line, "--falsify", 0, "--method", "structured", "--report", tmp_path / "r")
     assert certlip(*what).code == 0
     assert certlip(*what, "--resume").code == 0
-    monkeypatch.setattr("certlip.lmi.prove_pairs", lambda network, proof, search: proof)
+    monkeypatch.setattr("certlip.api.certified.prove_pairs", lambda network, proof, search: proof)
     other = certlip(*what, "--resume")
     assert other.code == 2
     assert "proof.sha256" in other.err

@@ -176,7 +176,6 @@ def test_resuming_needs_a_folder(certlip, story):
 
 
 def test_an_unfinished_run_is_not_overwritten(certlip, line, tmp_path, monkeypatch):
-    from certlip import lmi
 
     def work(*_, **__):
         raise AssertionError("proven for nothing")
@@ -185,7 +184,7 @@ def test_an_unfinished_run_is_not_overwritten(certlip, line, tmp_path, monkeypat
         interrupted(patch, 1)
         assert certlip(*line("sll", tmp_path)).code == 130
     before = {p: p.read_bytes() for p in (tmp_path / "r").iterdir()}
-    monkeypatch.setattr(lmi, "prove", work)
+    monkeypatch.setattr("certlip.api.certified.prove", work)
     result = certlip(*line("sll", tmp_path))
     assert result.code == 2
     [said] = result.err.strip().splitlines()
@@ -217,7 +216,6 @@ def test_a_finished_run_that_is_damaged_is_unfinished_again(certlip, line, tmp_p
 
 
 def test_a_proof_that_fails_leaves_the_old_run(certlip, line, tmp_path, monkeypatch):
-    from certlip import lmi
     from certlip.errors import InconclusiveError
 
     assert certlip(*line("sll", tmp_path)).code == 0
@@ -226,7 +224,7 @@ def test_a_proof_that_fails_leaves_the_old_run(certlip, line, tmp_path, monkeypa
     def gives_up(*_, **__):
         raise InconclusiveError("no multipliers")
 
-    monkeypatch.setattr(lmi, "prove", gives_up)
+    monkeypatch.setattr("certlip.api.certified.prove", gives_up)
     assert certlip(*line("sll", tmp_path)).code == 3
     assert {p: p.read_bytes() for p in (tmp_path / "r").iterdir()} == before
 
@@ -248,7 +246,6 @@ OTHER = {
 
 @pytest.mark.parametrize("what", OTHER)
 def test_a_run_of_other_settings_is_refused(certlip, line, tmp_path, monkeypatch, what):
-    from certlip import lmi
 
     def work(*_, **__):
         raise AssertionError("proven for nothing")
@@ -260,7 +257,7 @@ def test_a_run_of_other_settings_is_refused(certlip, line, tmp_path, monkeypatch
     before = {p: p.read_bytes() for p in (tmp_path / "r").iterdir()}
     name, options, field = OTHER[what]
     with monkeypatch.context() as patch:
-        patch.setattr(lmi, "prove", work)
+        patch.setattr("certlip.api.certified.prove", work)
         result = certlip(*line(name, tmp_path), *options, "--resume")
     assert result.code == 2, result.err
     [said] = result.err.strip().splitlines()

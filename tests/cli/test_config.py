@@ -65,7 +65,7 @@ def test_the_nearest_file_and_paths_relative_to_it(certlip, tmp_path, monkeypatc
     below = tmp_path / "a" / "b"
     below.mkdir(parents=True)
     (tmp_path / "pyproject.toml").write_text(
-        '[tool.certlip]\ndata-dir = "data"\n[tool.certlip.certification]\nmodel = "runs/m.pt"\n'
+        '[tool.certlip]\ndata-dir = "data"\n[tool.certlip.certify]\nmodel = "runs/m.pt"\n'
         'dataset = "npz:data/x.npz"\n'
     )
     (tmp_path / "a" / "pyproject.toml").write_text("[tool.other]\nx = 1\n")

@@ -94,12 +94,11 @@ def test_a_certificate_of_a_model_of_images_is_verified(name, certlip, models, t
 def test_a_certificate_that_its_format_does_not_cover_is_refused_before_the_work(
     certlip, tmp_path, monkeypatch
 ):
-    from certlip import lmi
 
     def work(network):
         raise AssertionError("proven for nothing")
 
-    monkeypatch.setattr(lmi, "prove", work)
+    monkeypatch.setattr("certlip.api.certified.prove", work)
     model, path = tmp_path / "m.pt", tmp_path / "c.certlip"
     save(Network([padded_nets.padded(q=10, height=8, width=8)]), model)
     result = certlip("certify", model, *DIGITS, "--certificate", path)

@@ -128,7 +128,7 @@ def test_schemas_are_schemas(name: str) -> None:
 
 
 def test_unknown_schema() -> None:
-    with pytest.raises(InputError, match="schema 'certify-2': expected certify-1, check-lmi-1"):
+    with pytest.raises(InputError, match="schema 'certify-2': expected certificate-2, certify-1"):
         load_schema("certify-2")
 
 
