@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from certlip.certification.enclosure.side_by_side import in_steps, product, side_by_side
+from certlip.certification.enclosure.side_by_side import in_parts, in_steps, product, side_by_side
 
 
 @pytest.fixture(params=[1, 2, 5])
@@ -55,13 +55,14 @@ def test_warnings_are_silenced_in_parts_as_they_are_outside(threads):
     huge = np.full((8, 1), 1e300)
     with warnings.catch_warnings(), np.errstate(over="ignore"):
         warnings.simplefilter("error")
-        (squares,) = in_steps(lambda x: (x * x,), 1, huge)
+        (squares,) = in_parts(lambda x: (x * x,), 1, huge)
     assert np.isinf(squares).all()
 
 
-def test_steps_cut_all_inputs_alike(threads):
+@pytest.mark.parametrize("cut", [in_parts, in_steps])
+def test_steps_cut_all_inputs_alike(threads, cut):
     x, y = np.arange(14.0).reshape(7, 2), np.arange(7.0)
-    total, first = in_steps(lambda x, y: (x.sum(axis=1) + y, x[:, 0]), 3, x, y)
+    total, first = cut(lambda x, y: (x.sum(axis=1) + y, x[:, 0]), 3, x, y)
     assert np.array_equal(total, x.sum(axis=1) + y)
     assert np.array_equal(first, x[:, 0])
 

@@ -7,6 +7,8 @@ makes W large at a few frequencies, where a residual is as small as elsewhere.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from certlip.blocks import ConvEquilibrium
@@ -42,30 +44,16 @@ class ConvEquilibriumEncloser:
         `polish` may move the guess once its residual is known.
         """
         numbers = max(self.W.numbers, self.U.numbers, self.G.numbers)
-        rows = working(numbers)
-        v, error = in_steps(self._argument, rows, x, z)
-        if polish is None:
-            return Local(*in_steps(self._distance, rows, v, error, z))
-        moved = z - polish(*residual_and_slopes(self.sigma, z, v))
-        return Local(*in_steps(self._distance, rows, v, error, moved, z))
+        return Local(*in_steps(partial(self._rows, polish), working(numbers), x, z))
 
-    def _argument(self, x: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, ...]:
-        """W∗z + U∗x + b_z and its error."""
+    def _rows(self, polish: Polish | None, x: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, ...]:
         v = self.W(Near.exact(z)) + self.U(Near.exact(x)) + self.b_z
-        return v.v, v.error
-
-    def _distance(
-        self,
-        argument: np.ndarray,
-        error: np.ndarray,
-        z: np.ndarray,
-        before: np.ndarray | None = None,
-    ) -> tuple[np.ndarray, ...]:
-        """What a `Local` has, for the guess z; the argument of σ is that at the one before it."""
-        v, guess = Near(argument, error), Near.exact(z)
-        if before is not None:
+        if polish is not None:
+            d = polish(*residual_and_slopes(self.sigma, z, v.v))
+            moved = z - d
             # W∗z is known: what is added to it is W∗(z′ − z), exactly that
-            v = v + self.W(guess - Near.exact(before))
+            v, z = v + self.W(Near.exact(moved) - Near.exact(z)), moved
+        guess = Near.exact(z)
         e = guess - v.activated(self.sigma)
         distance = up(self._in_gam(e) + up(self._in_gam(self.W(e)) / self.mu))
         y = self.G(guess) + self.b_y

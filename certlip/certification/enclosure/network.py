@@ -41,7 +41,7 @@ from certlip.certification.enclosure.image import (
     window,
 )
 from certlip.certification.enclosure.padded_equilibrium import PaddedEquilibriumEncloser
-from certlip.certification.enclosure.side_by_side import in_steps
+from certlip.certification.enclosure.side_by_side import in_parts
 from certlip.errors import InconclusiveError
 from certlip.linalg.rigorous import require_ieee
 from certlip.linalg.rigorous.bounds import SQRT2
@@ -241,7 +241,7 @@ class Encloser:
         norms, here = np.empty((size, len(self.network.blocks))), error  # ‖y − true y‖ ≤ here
         for implicit, run in self.runs:
             if not implicit:
-                y, here, error, norms[:, run] = in_steps(
+                y, here, error, norms[:, run] = in_parts(
                     partial(self._explicit, run), self.step, y, here, error
                 )
                 continue

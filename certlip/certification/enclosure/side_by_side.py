@@ -34,7 +34,7 @@ def side_by_side(f: Callable[[slice], Any], rows: int, step: int) -> list[Any]:
         torch.set_num_threads(threads)
 
 
-def in_steps(
+def in_parts(
     f: Callable[..., tuple[np.ndarray, ...]], step: int, *inputs: np.ndarray
 ) -> tuple[np.ndarray, ...]:
     """f on `step` rows of the inputs at a time, side by side; its results one after the other."""
@@ -43,6 +43,17 @@ def in_steps(
         return f(*(array[rows] for array in inputs))
 
     return stacked(side_by_side(part, len(inputs[0]), step))
+
+
+def in_steps(
+    f: Callable[..., tuple[np.ndarray, ...]], step: int, *inputs: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    """The same in turn, for steps whose products are large enough for all threads.
+
+    Only the first thread of a process gets the room of such arrays again without having it cleared.
+    """
+    starts = range(0, len(inputs[0]), step)
+    return stacked([f(*(array[start : start + step] for array in inputs)) for start in starts])
 
 
 def stacked(parts: Sequence[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
