@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import time
+from functools import partial
 
 import jsonschema
 import numpy as np
@@ -451,12 +452,17 @@ def test_ctrl_c_of_a_real_process_keeps_the_rows(line, tmp_path):
     # attacks that do not end before the signal comes, however late
     options = line("lben", tmp_path, "--falsify", 40, "--steps", 1_000_000)
     what = [sys.executable, "-m", "certlip_cli.main", *map(str, options)]
-    process = subprocess.Popen(what, stderr=subprocess.PIPE, text=True)
+    # a shell may have its background jobs ignore the signal, and they hand that on
+    listens = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(what, stderr=subprocess.PIPE, text=True, preexec_fn=listens)
     rows = tmp_path / "r" / "results.jsonl"
     while process.poll() is None and not (rows.exists() and rows.stat().st_size):
         time.sleep(0.002)
     process.send_signal(signal.SIGINT)
-    said = process.communicate()[1]
+    try:
+        said = process.communicate(timeout=120)[1]
+    finally:
+        process.kill()
     assert process.returncode == 130, said
     assert "--resume goes on" in said.replace("\n", " ")
     again = subprocess.Popen([*what, "--resume"], stderr=subprocess.PIPE, text=True)
