@@ -159,6 +159,10 @@ def test_slopes_that_overflow_are_no_direction():
 
 def test_unknown_names_are_refused():
     network = diagonal()
-    for option, value in (("norm", "l1"), ("semantics", "float16"), ("attacks", ("pgd", "fgsm"))):
-        with pytest.raises(InputError, match="expected"):
+    for option, value, known in (
+        ("norm", "l1", "expected one of"),
+        ("semantics", "float16", "expected real or float32"),
+        ("attacks", ("pgd", "fgsm"), "expected one of"),
+    ):
+        with pytest.raises(InputError, match=known):
             Falsifier(network, prove(network), **{option: value})

@@ -222,7 +222,8 @@ def test_sweeps_lower_the_barrier_down_to_the_central_path(seed, widths):
         assert moved is not None
         lam, rho = moved
         values.append(barrier(lam, rho))
-    assert all(b <= a + 1e-3 for a, b in itertools.pairwise(values))  # `logdet` is rounded
+    # a layer's last Newton step has length 1 and may end a little past its maximum
+    assert all(b <= a + 1e-5 for a, b in itertools.pairwise(values))
     P = inverse(chain, lam, schur_factors(chain, lam, rho))
     by_lam, by_rho = traces(Marginals.of(chain, P.blocks))
     assert float(by_rho) * mu == pytest.approx(1.0, rel=0.1)
