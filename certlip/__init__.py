@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from certlip.api.bounds import lipschitz as lipschitz
     from certlip.api.certified import certify as certify
     from certlip.api.checked import verify as verify
+    from certlip.api.exported import export as export
     from certlip.api.models import freeze as freeze
     from certlip.api.models import load as load
     from certlip.blocks import Network as Network
@@ -28,6 +29,7 @@ _HOME = {
     "certify": "certlip.api.certified",
     "check_certificate": "certlip.checker",
     "check_lmi": "certlip.api.bounds",
+    "export": "certlip.api.exported",
     "freeze": "certlip.api.models",
     "lipschitz": "certlip.api.bounds",
     "load": "certlip.api.models",
@@ -43,6 +45,7 @@ __all__ = [
     "certify",
     "check_certificate",
     "check_lmi",
+    "export",
     "freeze",
     "lipschitz",
     "load",

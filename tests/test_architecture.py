@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "interop": {"linalg", "models", "blocks"},
     "api": {
         *("linalg", "blocks", "lmi", "interop", "data", "certification", "certificate", "checker"),
-        "report",
+        *("report", "solvers"),
     },
     "training": {
         *("models", "data", "certification", "lmi", "reparam", "layers", "blocks", "solvers"),

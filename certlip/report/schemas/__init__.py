@@ -17,6 +17,7 @@ NAMES = (
     "convert-1",
     "demo-1",
     "doctor-1",
+    "export-1",
     "finetune-1",
     "init-1",
     "inspect-1",
