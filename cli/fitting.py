@@ -38,11 +38,16 @@ MaxMinutes = Annotated[
 
 @dataclass
 class Run:
-    """One run of a command, which may train twice: an origin, and what begins with it."""
+    """One run of a command, which may train twice: an origin, and what begins with it.
+
+    Args:
+        compiled: Whether what is trained from random weights is compiled.
+    """
 
     session: Session
     resume: bool
     minutes: float | None
+    compiled: bool = False
 
     def __post_init__(self) -> None:
         if self.minutes is not None and not 0.0 < self.minutes < float("inf"):
@@ -50,7 +55,7 @@ class Run:
         self._began = time.monotonic()
 
     @contextmanager
-    def conduct(self, out: Path) -> Iterator[dict[str, Any]]:
+    def conduct(self, out: Path, compiled: bool = False) -> Iterator[dict[str, Any]]:
         """The fields of `Conduct` for a training into that folder.
 
         Raises:
@@ -59,13 +64,14 @@ class Run:
         minutes = self.minutes
         if minutes is not None:
             minutes = max(minutes - (time.monotonic() - self._began) / 60.0, 1e-9)
-        with watch(self.session, out, self.resume) as on_epoch:
+        with watch(self.session, out, self.resume) as callbacks:
             try:
                 yield {
                     "resume": self.resume,
                     "device": self.session.device,
                     "minutes": minutes,
-                    "on_epoch": on_epoch,
+                    "compiled": compiled,
+                    **callbacks,
                 }
             except InconclusiveError:
                 ranks().check()

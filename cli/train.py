@@ -42,6 +42,15 @@ def train(
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     lr: LearningRate = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="full, or bfloat16 for the products with activations.", show_default=False
+        ),
+    ] = None,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile the model with torch.compile.")
+    ] = False,
     max_minutes: MaxMinutes = None,
     show_list: Annotated[bool, typer.Option("--list", help="List the recipes.")] = False,
 ) -> int:
@@ -55,19 +64,19 @@ def train(
     source = load_recipe(recipe) if recipe else recipe_for(family, dataset)
     if family is not None and family != source.family:
         raise InputError(f"--family {family!r}: recipe {source.name} trains {source.family!r}")
-    run = Run(session, resume, max_minutes)
+    run = Run(session, resume, max_minutes, compiled)
     session.prepare_torch()
     options = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": session.seed}
     name = dataset or source.dataset
     data = read_data(name, data_dir, split, limit)
     validation = read_data(name, data_dir, "validation", limit)
     if source.origin is None:
-        network = _train(run, source, data, validation, source.train.with_options(**options), out)
+        settings = source.train.with_options(**options, precision=precision)
+        network = _train(run, source, data, validation, settings, out)
     else:
+        origin = _origin(run, source, data, validation, out, precision)
         settings = source.finetune.with_options(**options)
-        network = tune(
-            run, _origin(run, source, data, validation, out), data, validation, settings, out
-        )
+        network = tune(run, origin, data, validation, settings, out)
     emit_run(session, "train", out, network)
     return 0
 
@@ -81,16 +90,23 @@ def _train(
     architecture = dict(recipe.model)
     if recipe.family in ("sll", "cpl"):  # their width is that of the input or more
         architecture["width"] = max(architecture.get("width", 0), data.width, data.classes)
-    with run.conduct(out) as conduct:
+    with run.conduct(out, run.compiled) as conduct:
         network = fit(recipe.family, architecture, data, validation, settings, out, **conduct)
     run.session.say(f"wrote {out / 'model.pt'}, epoch {network.history[-1]['epoch']}")
     return network
 
 
-def _origin(run: Run, recipe: Recipe, data: Dataset, validation: Dataset, out: Path) -> Network:
+def _origin(
+    run: Run,
+    recipe: Recipe,
+    data: Dataset,
+    validation: Dataset,
+    out: Path,
+    precision: str | None,
+) -> Network:
     """The model that the recipe fine-tunes, in OUT/origin: trained by its own recipe, or there already.
 
-    It keeps its own settings but for the seed: --epochs and the like are those of the fine-tuning.
+    It keeps its own settings but for seed and precision: --epochs and the like are for the fine-tuning.
     """
     from certlip.blocks import load
     from certlip.training import load_recipe
@@ -101,7 +117,7 @@ def _origin(run: Run, recipe: Recipe, data: Dataset, validation: Dataset, out: P
         return load(folder / "model.pt")
     origin = load_recipe(recipe.origin)
     run.session.say(f"first its origin, {origin.name}")
-    settings = origin.train.with_options(seed=run.session.seed)
+    settings = origin.train.with_options(seed=run.session.seed, precision=precision)
     return _train(run, origin, data, validation, settings, folder)
 
 

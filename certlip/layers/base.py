@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 import torch
@@ -38,10 +39,19 @@ class LipschitzLayer(nn.Module, ABC):
 
     def derived(self, compute: Callable[[], T]) -> T:
         """What the weights act by (T⁻¹, an orthogonal matrix, …): once per training step, and in
-        evaluation once until a parameter changes."""
-        if torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters()):
-            return compute()
-        return self._kept.get(self.parameters(), compute, getattr(self, "lip", None))
+        evaluation once until a parameter changes; in the parameters' own precision, since the bound is
+        a property of these numbers."""
+        with full_precision(next(self.parameters()).device):
+            if torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters()):
+                return compute()
+            return self._kept.get(self.parameters(), compute, getattr(self, "lip", None))
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[object]:
+    """Inside, an autocast that is active outside casts nothing."""
+    if torch.is_autocast_enabled(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
 
 
 def positive_sizes(layer: str, **sizes: int) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from certlip.blocks import Sigma
 from certlip.blocks.activations import ActivationKind
 from certlip.errors import InputError
-from certlip.layers.base import LipschitzLayer, positive_sizes
+from certlip.layers.base import LipschitzLayer, full_precision, positive_sizes
 from certlip.linalg.operators import Operator
 from certlip.linalg.operators.stencil import PADDINGS
 from certlip.linalg.torus import Torus
@@ -27,8 +27,10 @@ class ImageLayer(LipschitzLayer):
         self.torus = Torus(height, width)
 
     def on_images(self, A: Operator, x: Tensor) -> Tensor:
-        """Ax of images, as images."""
-        return A.apply(x.flatten(1)).unflatten(1, (-1, self.torus.height, self.torus.width))
+        """Ax of images, as images, in float32 at least: there are no spectra in less."""
+        with full_precision(x.device):
+            x = x.float() if x.dtype == torch.bfloat16 else x
+            return A.apply(x.flatten(1)).unflatten(1, (-1, self.torus.height, self.torus.width))
 
     def sigma(self, activation: ActivationKind, channels: int) -> Sigma:
         """σ on all pixels of that many channels."""

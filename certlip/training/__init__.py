@@ -1,7 +1,7 @@
 """Training and fine-tuning: recipes, losses, schedules, the loop, checkpoints."""
 
+from certlip.training.conduct import Conduct as Conduct
 from certlip.training.finetune import finetune as finetune
-from certlip.training.loop import Conduct as Conduct
 from certlip.training.recipe import Recipe as Recipe
 from certlip.training.recipe import load_recipe as load_recipe
 from certlip.training.recipe import recipe_for as recipe_for

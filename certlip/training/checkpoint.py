@@ -18,6 +18,7 @@ from certlip.blocks.torch_file import load_plain
 from certlip.errors import InputError
 from certlip.files import atomic
 from certlip.training.group import Group
+from certlip.training.settings import Settings
 from certlip.training.stepper import Stepper
 
 NAME = "checkpoint.pt"
@@ -101,6 +102,8 @@ def _read(path: Path, key: dict[str, Any]) -> dict[str, Any]:
         content = load_plain(path)
         stored = json.loads(content["key"])
         own = json.loads(json.dumps(key))
+        # a setting that came after the run began has its default
+        stored["settings"] = Settings().table() | stored["settings"]
         if stored != own:
             changed = sorted(k for k in {*stored, *own} if stored.get(k) != own.get(k))
             raise InputError(

@@ -25,7 +25,8 @@ from certlip.reparam import reparametrize
 from certlip.reparam.network import Reparametrized
 from certlip.solvers import Evaluator
 from certlip.training.checkpoint import NAME as CHECKPOINT
-from certlip.training.loop import Conduct, Job, fit, history_entry
+from certlip.training.conduct import Conduct
+from certlip.training.loop import Job, fit, history_entry
 from certlip.training.penalty import KernelPenalty
 from certlip.training.settings import Settings
 from certlip.training.validation import certified_score, validated

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,46 +20,16 @@ from certlip._version import __version__
 from certlip.blocks import Network, load, save
 from certlip.data import Dataset
 from certlip.errors import InconclusiveError
-from certlip.training.batches import RESIDENT, Batches
+from certlip.training.batches import Batches
 from certlip.training.checkpoint import RunState, load_checkpoint, save_checkpoint
 from certlip.training.clock import Clock
-from certlip.training.group import Group, current_group
+from certlip.training.conduct import Conduct, Position, Progress
 from certlip.training.metrics import write_metrics
 from certlip.training.settings import Settings
 from certlip.training.stepper import Stepper
 from certlip.training.validation import validated
 
 BEST = "best.pt"
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What is told after every epoch."""
-
-    epoch: int
-    epochs: int
-    metrics: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Conduct:
-    """How a run is conducted: nothing of it changes the weights, but for the device's own rounding.
-
-    Args:
-        resume: Go on from the checkpoint of the folder, if there is one.
-        device: Where the model and, if they fit, the data lie.
-        minutes: Time after which the run saves and stops; None has no end.
-        on_epoch: Is told of every epoch.
-        group: The processes of the run.
-        resident: The most bytes of data that lie on the device.
-    """
-
-    resume: bool = False
-    device: str = "cpu"
-    minutes: float | None = None
-    on_epoch: Callable[[Progress], None] | None = None
-    group: Group = field(default_factory=current_group)
-    resident: int = RESIDENT
 
 
 @dataclass(frozen=True)
@@ -94,11 +64,12 @@ def fit(job: Job, conduct: Conduct) -> tuple[Network, list[dict[str, Any]]]:
         InconclusiveError: the loss is not finite, no epoch had a model that could be proven, or the time
             is over (`TimeLimitError`, with everything saved).
         InputError: the folder cannot be written, or holds the checkpoint of another run.
+        InputError, UnsupportedError: as `Stepper`.
     """
     s, group = job.settings, conduct.group
     dtype = next(job.module.parameters()).dtype
     batches = Batches(job.data, s, dtype, conduct.device, conduct.resident)
-    stepper = Stepper(job.module, batches, s, group, job.penalty)
+    stepper = Stepper(job.module, batches, s, group, job.penalty, compiled=conduct.compiled)
     state = load_checkpoint(job.folder, stepper, job.key, group) if conduct.resume else None
     best = None
     if state is None:
@@ -113,7 +84,7 @@ def fit(job: Job, conduct: Conduct) -> tuple[Network, list[dict[str, Any]]]:
     clock = Clock(conduct.minutes)
     while state.epoch < s.epochs:
         began = time.perf_counter()
-        loss = _epoch(job, stepper, state, clock)
+        loss = _epoch(job, stepper, state, clock, conduct.on_step)
         row: dict[str, Any] = {"epoch": state.epoch + 1, "loss": loss}
         saves = state.epoch + 1 == s.epochs or (state.epoch + 1) % s.checkpoint_every == 0
         if group.first and (saves or (state.epoch + 1) % s.validate_every == 0):
@@ -132,14 +103,22 @@ def fit(job: Job, conduct: Conduct) -> tuple[Network, list[dict[str, Any]]]:
     return best, metrics
 
 
-def _epoch(job: Job, stepper: Stepper, state: RunState, clock: Clock) -> float:
+def _epoch(
+    job: Job,
+    stepper: Stepper,
+    state: RunState,
+    clock: Clock,
+    on_step: Callable[[Position], None] | None,
+) -> float:
     """The rest of an epoch; returns the mean loss of all of it."""
-    batches = stepper.batches
+    batches, s = stepper.batches, job.settings
     total = torch.tensor(state.loss, dtype=torch.float64, device=batches.device)
     while state.step < batches.steps:
         loss, over = stepper.step(state.epoch, state.step, clock.over())
         total += loss.double() * batches.size(state.step)
         state.step += 1
+        if on_step is not None:
+            on_step(Position(state.epoch, s.epochs, state.step, batches.steps, s.batch_size))
         if over or clock.save_is_due():
             state.loss = _finite(state, float(total))
             if stepper.group.first:
@@ -147,7 +126,7 @@ def _epoch(job: Job, stepper: Stepper, state: RunState, clock: Clock) -> float:
                 write_metrics(job.folder, state.metrics)
             clock.saved()
         if over:
-            raise clock.error(state.epoch, state.step, job.settings.epochs, batches.steps)
+            raise clock.error(state.epoch, state.step, s.epochs, batches.steps)
     return _finite(state, float(total)) / len(job.data)
 
 

@@ -91,6 +91,8 @@ def _recipe(name: str, table: dict[str, Any]) -> Recipe:
         train = Settings.from_table(table["train"])
         finetune = Settings.from_table(table.get("finetune") or _finetune_of(name))
         expected = tuple(Expected(**figures) for figures in table.get("expected", ()))
+        if finetune.precision != "full":
+            raise InputError("precision: LBENs are fine-tuned in full precision")
     except (InputError, TypeError) as error:
         raise InputError(f"recipe {name}: {error}") from None
     return Recipe(

@@ -16,6 +16,7 @@ from certlip.training.schedules import SCHEDULES, Schedule
 from certlip.training.schedules.triangular import Triangular
 from certlip.training.tables import as_table, from_table, require
 
+PRECISIONS = ("full", "bfloat16")
 WHOLE = ("epochs", "batch_size", "accumulate", "validate_every", "checkpoint_every")
 
 
@@ -35,6 +36,8 @@ class Settings:
         clip: Largest gradient norm; 0 does not clip.
         ema: Decay per step of a moving average of the weights, in [0, 1); 0 keeps none. With it, the
             averages are what is validated, proven and kept.
+        precision: Of the products with activations, `full` (that of the weights) or `bfloat16`; what the
+            weights are made of, the weights themselves and the loss are in full precision always.
         kernel_l1: Weight of the ℓ1 norm of the kernel entries outside of the original support, in
             fine-tuning; ≥ 0.
         norm: Norm of the certified accuracy in validation, l2 or linf.
@@ -54,6 +57,7 @@ class Settings:
     augment: tuple[Augmentation, ...] = ()
     clip: float = 0.0
     ema: float = 0.0
+    precision: str = "full"
     kernel_l1: float = 0.0
     norm: str = "l2"
     eps: str = "36/255,72/255,108/255,1"
@@ -77,8 +81,9 @@ class Settings:
         parse_eps(self.eps)
         if not isinstance(self.seed, int) or self.seed < 0:
             raise InputError(f"seed = {self.seed!r}: expected a whole number ≥ 0")
-        if self.norm not in NORMS:
-            raise InputError(f"norm = {self.norm!r}: expected {' or '.join(NORMS)}")
+        for name, known in (("norm", NORMS), ("precision", PRECISIONS)):
+            if getattr(self, name) not in known:
+                raise InputError(f"{name} = {getattr(self, name)!r}: expected {' or '.join(known)}")
 
     @classmethod
     def from_table(cls, table: Mapping[str, Any]) -> Settings:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from certlip.training.average import Average
 from certlip.training.batches import Batches
+from certlip.training.forward import in_training
 from certlip.training.group import Group, flat
 from certlip.training.settings import Settings
 
@@ -18,6 +19,10 @@ class Stepper:
 
     Args:
         penalty: What is added to the loss of every step, a function of the weights alone.
+        compiled: Whether the module is compiled.
+
+    Raises:
+        InputError, UnsupportedError: as `in_training`.
     """
 
     def __init__(
@@ -27,9 +32,12 @@ class Stepper:
         settings: Settings,
         group: Group,
         penalty: Callable[[], Tensor] | None = None,
+        *,
+        compiled: bool = False,
     ) -> None:
         self.module, self.batches, self.settings, self.group = module, batches, settings, group
         self.penalty = penalty
+        self.called = in_training(module, settings.precision, compiled)
         self.weights = [p for p in module.parameters() if p.requires_grad]
         self.optimizer = torch.optim.Adam(self.weights, lr=settings.lr, betas=settings.betas)
         self.average = Average(module, settings.ema)
@@ -57,7 +65,7 @@ class Stepper:
         parts = min(self.settings.accumulate, len(label))
         for rows in torch.arange(len(label)).chunk(parts) if parts else ():
             part = slice(int(rows[0]), int(rows[-1]) + 1)
-            loss = self.settings.loss(self.module, x[part], label[part], share)
+            loss = self.settings.loss(self.called, x[part], label[part], share)
             loss = loss * (len(rows) / size)
             loss.backward()
             total += loss.detach()

@@ -10,7 +10,8 @@ import torch
 from certlip.blocks import Network, save
 from certlip.data import Dataset
 from certlip.models import build
-from certlip.training.loop import Conduct, Job, fit, history_entry
+from certlip.training.conduct import Conduct
+from certlip.training.loop import Job, fit, history_entry
 from certlip.training.settings import Settings
 from certlip.training.validation import certified_score
 
