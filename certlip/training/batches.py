@@ -1,7 +1,8 @@
 """Batches of a dataset: their order, where they lie, and the random changes of the images.
 
-A small dataset lies on the device as it is stored; a larger one is read batch by batch. What a batch holds
-is a function of (seed, epoch, step) alone, so a run can go on anywhere, with any number of processes.
+A small dataset lies on the device as it is stored; a larger one is read batch by batch, the next one while
+the device works on this one. What a batch holds is a function of (seed, epoch, step) alone, so a run can
+go on anywhere, with any number of processes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from certlip.data import Dataset
 from certlip.errors import InputError
+from certlip.training.ahead import Ahead
 from certlip.training.settings import Settings
 
 RESIDENT = 2 * 2**30
@@ -46,6 +48,7 @@ class Batches:
         fits = data.stored.nbytes <= resident
         # a copy: the arrays of a dataset may be read-only
         self._stored = torch.tensor(data.stored, device=device) if fits else None
+        self._ahead = None if fits else Ahead(self._read)
         self._order: tuple[int, Tensor] = -1, torch.empty(0, dtype=torch.int64)
 
     def size(self, step: int) -> int:
@@ -54,11 +57,23 @@ class Batches:
 
     def batch(self, epoch: int, step: int, part: slice) -> tuple[Tensor, Tensor]:
         """Inputs in raw units (n, d) and labels (n,) of some rows of a batch."""
+        rows = self._rows(epoch, step, part)
+        if self._ahead is None:
+            x = self._resident(rows)
+        else:
+            x = self._ahead.get(rows).to(self.device, non_blocking=True)
+            self._begin_next(epoch, step, part)
+        return self._changed(x, epoch, step, part), self._label[rows.to(self.device)]
+
+    def _begin_next(self, epoch: int, step: int, part: slice) -> None:
+        """With several processes the part of a last, smaller batch is another: it is read when it comes."""
+        epoch, step = divmod(epoch * self.steps + step + 1, self.steps)
+        if epoch < self.settings.epochs and self._ahead is not None:
+            self._ahead.begin(self._rows(epoch, step, part))
+
+    def _rows(self, epoch: int, step: int, part: slice) -> Tensor:
         start = step * self.settings.batch_size
-        rows = self._ordered(epoch)[start : start + self.size(step)][part]
-        return self._changed(self._inputs(rows), epoch, step, part), self._label[
-            rows.to(self.device)
-        ]
+        return self._ordered(epoch)[start : start + self.size(step)][part]
 
     def _ordered(self, epoch: int) -> Tensor:
         if self._order[0] != epoch:
@@ -71,12 +86,15 @@ class Batches:
             seed = (seed * PRIMES[0] + step) * PRIMES[1] + 1
         return torch.Generator().manual_seed(seed % 2**63)
 
-    def _inputs(self, rows: Tensor) -> Tensor:
-        if self._stored is None:
-            x = torch.from_numpy(self.data.rows(rows.numpy()))
-            return x.to(device=self.device, dtype=self.dtype)
+    def _resident(self, rows: Tensor) -> Tensor:
+        assert self._stored is not None
         x = self._stored[rows.to(self.device)].to(self.dtype)
         return x if self.data.divisor is None else x / self.data.divisor
+
+    def _read(self, rows: Tensor) -> Tensor:
+        """Inputs from where they lie, in memory that a GPU can copy from on its own."""
+        x = torch.from_numpy(self.data.rows(rows.numpy())).to(self.dtype)
+        return x.pin_memory() if self.device.startswith("cuda") else x
 
     def _changed(self, x: Tensor, epoch: int, step: int, part: slice) -> Tensor:
         if self.image is None:

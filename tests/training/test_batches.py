@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -50,6 +52,85 @@ def test_streaming_gives_what_the_device_gives(digits, augment):
     for step in (0, 3):
         for a, b in zip(near.batch(1, step, WHOLE), far.batch(1, step, WHOLE), strict=True):
             assert torch.equal(a, b)
+
+
+@pytest.fixture(scope="module")
+def bytes_():
+    """All bytes, in some pictures."""
+    pixels = np.arange(50 * 64).astype(np.uint8).reshape(50, 1, 8, 8)
+    label = np.arange(50) % 10
+    return Dataset.from_raw(
+        "mine", "train", pixels, label, classes=10, shape=(1, 8, 8), divisor=255
+    )
+
+
+def walked(found, positions):
+    return [found.batch(epoch, step, WHOLE) for epoch, step in positions]
+
+
+@pytest.mark.parametrize("order", ["forward", "backward", "from the middle", "twice the same"])
+def test_what_is_read_ahead_is_what_is_asked_for(bytes_, order):
+    every = [(epoch, step) for epoch in range(3) for step in range(4)]
+    positions = {
+        "forward": every,
+        "backward": every[::-1],
+        "from the middle": every[6:],  # where a killed run goes on
+        "twice the same": [position for position in every for _ in range(2)],
+    }[order]
+    near, far = batches(bytes_, epochs=3), batches(bytes_, 0, epochs=3)
+    for a, b in zip(walked(near, positions), walked(far, positions), strict=True):
+        assert torch.equal(a[0], b[0])
+        assert torch.equal(a[1], b[1])
+
+
+def test_the_next_batch_is_read_while_this_one_is_worked_on(bytes_):
+    far = batches(bytes_, 0, epochs=2)
+    asked, begun = [], threading.Semaphore(0)
+    original = far._ahead._read
+
+    def read(rows):
+        asked.append((threading.current_thread().name, rows))
+        begun.release()
+        return original(rows)
+
+    far._ahead._read = read
+    far.batch(0, 0, WHOLE)
+    assert begun.acquire(timeout=10)
+    assert begun.acquire(timeout=10)
+    assert [name.startswith("certlip-batches") for name, _ in asked] == [False, True]
+    assert torch.equal(asked[1][1], far._rows(0, 1, WHOLE))
+    for step in range(1, 8):
+        far.batch(*divmod(step, 4), WHOLE)
+    assert len(asked) == 8  # each once, and none behind the last
+
+
+def test_what_fails_in_the_thread_is_raised_where_it_is_asked_for(bytes_):
+    far = batches(bytes_, 0, epochs=2)
+    original = far._ahead._read
+
+    def read(rows):
+        if threading.current_thread().name.startswith("certlip-batches"):
+            raise InputError("the file is gone")
+        return original(rows)
+
+    far._ahead._read = read
+    far.batch(0, 0, WHOLE)
+    with pytest.raises(InputError, match="the file is gone"):
+        far.batch(0, 1, WHOLE)
+
+
+def test_all_processes_read_their_rows_ahead(bytes_):
+    whole = batches(bytes_, epochs=2)
+    for rank in range(3):
+        group = Group()
+        group.rank, group.world = rank, 3
+        far = batches(bytes_, 0, epochs=2)
+        for epoch, step in ((e, s) for e in range(2) for s in range(4)):
+            part = group.share_of(far.size(step))
+            for a, b in zip(
+                far.batch(epoch, step, part), whole.batch(epoch, step, part), strict=True
+            ):
+                assert torch.equal(a, b)
 
 
 def test_other_stored_numbers_are_read_too(digits):

@@ -96,6 +96,24 @@ def test_a_kill_before_any_step(splits, whole, tmp_path, monkeypatch, saves):
         same(out, whole)
 
 
+def test_a_kill_of_a_run_that_reads_ahead(splits, whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(clock, "SAVE_SECONDS", 0.0)
+    original, done = Stepper.step, [0]
+
+    def step(self, *arguments):
+        done[0] += 1
+        if done[0] > 6:
+            raise Killed
+        return original(self, *arguments)
+
+    monkeypatch.setattr(Stepper, "step", step)
+    with pytest.raises(Killed):
+        run(splits, tmp_path, resident=0)
+    monkeypatch.setattr(Stepper, "step", original)
+    run(splits, tmp_path, resident=0, resume=True)
+    same(tmp_path, whole)
+
+
 def rows(out):
     """The metrics, without the times."""
     found = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
