@@ -56,14 +56,14 @@ class TorusSweep(Sweep):
             c = self.arranged(c)
         else:
             pixels = self._pixels(c)
-            driving = self._transform(pixels[:, :, self.linear.linear])
+            driving = self.planes.transform(pixels[:, :, self.linear.linear])
             state["linear"] = self.product(self.R, driving)
-            driven = self._inverse(self.product(self.rl_R, driving))
+            driven = self.planes.inverse(self.product(self.rl_R, driving))
             c = driven.add_(pixels[:, :, self.linear.rest])
         state["c"] = c
         if z is not None:
             z = self.arranged(z)
-            return {**state, "z": z, "spectrum": self._transform(z)}
+            return {**state, "z": z, "spectrum": self.planes.transform(z)}
         spectrum = c.new_zeros(self.torus.frequencies, 2, *c.shape[2:])
         if mean is not None:
             left = mean if self.linear is None else mean[:, self.linear.rest]
@@ -79,12 +79,12 @@ class TorusSweep(Sweep):
         for B, sigma, R, rows in self.parts:
             v = c[:, :, B]
             if rows is not None:
-                v = self._inverse(self.product(rows, spectrum[:, :, R])).add_(v)
+                v = self.planes.inverse(self.product(rows, spectrum[:, :, R])).add_(v)
             if "J" in state:
                 part = (v * state["J"][:, :, B]).add_(state["g"][:, :, B])
             else:
                 part = _each(sigma.forward, v)
-            z[:, :, B], spectrum[:, :, B] = part, self._transform(part)
+            z[:, :, B], spectrum[:, :, B] = part, self.planes.transform(part)
 
     def read(self, state: State) -> Tensor:
         return state["spectrum"]
@@ -121,7 +121,7 @@ class TorusSweep(Sweep):
         if self.linear is not None:
             whole = z.new_empty(len(self.linear.linear) + self.units, *z.shape[1:])
             whole[self.linear.rest] = z
-            whole[self.linear.linear] = self._inverse(self.solved(state)).permute(2, 0, 1, 3)
+            whole[self.linear.linear] = self.planes.inverse(self.solved(state)).permute(2, 0, 1, 3)
             z = whole
         # a transpose of a matrix at the end, which is fast
         return z.flatten(0, 2).mT.contiguous()
@@ -129,25 +129,19 @@ class TorusSweep(Sweep):
     def backward(self, state: State) -> None:
         v, g, J, spectrum = state["z"], state["c"], state["J"], state["spectrum"]
         for B, columns in self.columns:
-            part = self._inverse(self.product(columns, spectrum))
+            part = self.planes.inverse(self.product(columns, spectrum))
             part = part.add_(g[:, :, B]).mul_(J[:, :, B])
-            v[:, :, B], spectrum[:, :, B] = part, self._transform(part)
+            v[:, :, B], spectrum[:, :, B] = part, self.planes.transform(part)
 
     def _argument(self, state: State) -> Tensor:
         """Wz + c."""
-        return self._inverse(self.product(self.W, state["spectrum"])).add_(state["c"])
+        return self.planes.inverse(self.product(self.W, state["spectrum"])).add_(state["c"])
 
     def _pixels(self, x: Tensor) -> Tensor:
         """(rows, c·H·W) → (H, W, c, rows)."""
         # a transpose of a matrix first, which is fast
         x = x.mT.contiguous().unflatten(0, (-1, self.torus.height, self.torus.width))
         return x.permute(1, 2, 0, 3)
-
-    def _transform(self, x: Tensor) -> Tensor:
-        return self.planes.transform(x.flatten(2)).unflatten(2, x.shape[2:])
-
-    def _inverse(self, x: Tensor) -> Tensor:
-        return self.planes.inverse(x.flatten(2)).unflatten(2, x.shape[2:])
 
 
 def _each(function: Callable[[Tensor], Tensor], v: Tensor) -> Tensor:

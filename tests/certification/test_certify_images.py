@@ -25,7 +25,8 @@ from certlip.blocks.activations import ELU, Identity, LeakyReLU, Tanh
 from certlip.blocks.dense_form import dense_form, kernel_matrix
 from certlip.certification import Status, certify, falsify
 from certlip.certification.enclosure import Encloser, image
-from certlip.certification.enclosure.convolution import ByFrequency, Direct
+from certlip.certification.enclosure.by_frequency import ByFrequency
+from certlip.certification.enclosure.convolution import Direct
 from certlip.certification.enclosure.guesses import Guesses
 from certlip.certification.enclosure.near import Near
 from certlip.linalg.torus import Torus

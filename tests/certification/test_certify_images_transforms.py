@@ -5,9 +5,11 @@ import pytest
 import torch
 
 from certlip.blocks.dense_form import kernel_matrix
-from certlip.certification.enclosure import convolution
-from certlip.certification.enclosure.convolution import ByFrequency, Direct
+from certlip.certification.enclosure import by_frequency
+from certlip.certification.enclosure.by_frequency import ByFrequency
+from certlip.certification.enclosure.convolution import Direct
 from certlip.certification.enclosure.near import Near
+from certlip.linalg import planes
 from certlip.linalg.rigorous import frequencies
 from certlip.linalg.rigorous.ball import Ball
 from certlip.linalg.rigorous.roots import roots_of_unity
@@ -23,15 +25,24 @@ SIDES = [(1, 1), (1, 4), (4, 1), (2, 3), (3, 2), (4, 4), (5, 3)]
 def test_each_step_of_a_transform_is_no_longer_than_its_norm(sides, adjoint):
     K = np.random.default_rng(0).standard_normal((5, 1, *sides))
     by = ByFrequency(K, *sides, adjoint=adjoint)
-    for step in (by.rows, by.columns, by.columns_back, by.rows_back):
-        true = np.linalg.norm(step.A, 2)
+    frequencies = (sides[0] // 2 + 1) * sides[1]
+    for step, shape in ((by.forward, (*sides, 1)), (by.back, (frequencies, 2, 1))):
+        A = matrix_of(step.f, shape)
+        true = np.linalg.norm(A, 2)
         assert true * (1 - 1e-12) <= step.norm <= true * 1.5
-        # any order of the sums of a product with |A|
-        assert step.blur >= step.A.shape[1] * 2.0**-53 * np.linalg.norm(np.abs(step.A), 2)
-    blocks = by.spectrum.blocks().mid
-    assert by.blocks.norm >= np.linalg.norm(blocks, 2, axis=(1, 2)).max()
-    size = np.linalg.norm(np.abs(blocks), 2, axis=(1, 2)).max()
-    assert by.blocks.blur >= (10 if adjoint else 2) * 2.0**-53 * size
+        # any order of the sums of a product with |A|, which is at least one with both of its factors
+        terms = max(*sides, 2)
+        assert step.blur >= terms * 2.0**-53 * np.linalg.norm(np.abs(A), 2)
+    units = (1, 5) if adjoint else (5, 1)
+    blocks = matrix_of(by.blocks.f, (frequencies, 2, units[1]))
+    assert by.blocks.norm >= np.linalg.norm(blocks, 2)
+    assert by.blocks.blur >= 2 * units[1] * 2.0**-53 * np.linalg.norm(np.abs(blocks), 2)
+
+
+def matrix_of(f, shape):
+    """The matrix of a linear map of arrays (…, batch)."""
+    eye = torch.eye(int(np.prod(shape)), dtype=torch.float64)
+    return f(eye.reshape(*shape, -1)).reshape(-1, len(eye)).numpy()
 
 
 def coarse(n):
@@ -50,7 +61,7 @@ def test_a_transform_trusts_its_roots_no_more_than_their_radius(sides, adjoint, 
     H, W = sides
     rough = {"rows": (H,), "columns": (W,), "kernel": (H, W)}[where]
     monkeypatch.setattr(
-        frequencies if where == "kernel" else convolution,
+        frequencies if where == "kernel" else by_frequency,
         "roots_of_unity",
         lambda n: coarse(n) if n in rough else roots_of_unity(n),
     )
@@ -73,12 +84,13 @@ class Off:
     def __init__(self, true):
         self.true = true
 
-    def __call__(self, v, error):
-        y, error = self.true(v, error)
-        return y + 1e-3, error + 1.001e-3 * np.sqrt(y.size / len(error))
+    def __call__(self, v, size, error):
+        y, size, error = self.true(v, size, error)
+        own = 1.001e-3 * np.sqrt(y.numel() / len(error))
+        return y + 1e-3, size + own, error + own
 
 
-@pytest.mark.parametrize("step", ["rows", "columns", "columns_back", "rows_back"])
+@pytest.mark.parametrize("step", ["forward", "blocks", "back"])
 @pytest.mark.parametrize("sides", SIDES)
 def test_the_error_of_every_step_of_a_transform_counts(sides, step):
     rng = np.random.default_rng(0)
@@ -92,6 +104,21 @@ def test_the_error_of_every_step_of_a_transform_counts(sides, step):
         off = np.linalg.norm(y.v - x @ A.T, axis=1)
         assert (off > 1e-5).all()
         assert (off <= y.error).all()
+
+
+@pytest.mark.parametrize("sides", SIDES)
+def test_a_wrong_matrix_of_a_transform_is_counted_as_an_error(sides, monkeypatch):
+    """Whatever its matrices are, the transform is compared with exact roots of unity."""
+    rng = np.random.default_rng(0)
+    K = rng.standard_normal((2, 3, *sides))
+    A = kernel_matrix(torch.from_numpy(K), Torus(*sides), "circular").numpy()
+    turns = planes.turns
+    monkeypatch.setattr(planes, "turns", lambda *a: turns(*a) * (1.0 + 1e-6))
+    x = rng.standard_normal((4, A.shape[1]))
+    y = ByFrequency(K, *sides)(Near.exact(x))
+    off = np.linalg.norm(y.v - x @ A.T, axis=1)
+    assert (off > 1e-7).all()
+    assert (off <= y.error).all()
 
 
 def test_both_routes_enclose_the_same_product():

@@ -1,11 +1,13 @@
-"""The local result of one block: an output that is used as exact from here on, and its proven
-error."""
+"""What blocks are enclosed by: the local result of one of them, and linear maps of rows near true ones."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
+
+from certlip.certification.enclosure.near import Near
 
 
 @dataclass(frozen=True)
@@ -16,3 +18,12 @@ class Local:
     delta: np.ndarray
     z: np.ndarray | None = None
     residual: np.ndarray | None = None
+
+
+class Map(ABC):
+    """A convolution without bias; `numbers` is how many numbers a row of its largest array has."""
+
+    numbers: int
+
+    @abstractmethod
+    def __call__(self, x: Near) -> Near: ...

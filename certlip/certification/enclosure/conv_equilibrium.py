@@ -2,7 +2,8 @@
 
 As for a dense block, with e = ẑ − σ(W∗ẑ + U∗x + b_z) and 2Γ − ΓW − WᵀΓ ⪰ 2μΓ the state ẑ − e is within
 ‖W∗e‖_Γ/μ of the equilibrium, so ‖G(ẑ − z*)‖ ≤ ‖GΓ^{−1/2}‖(‖e‖_Γ + ‖W∗e‖_Γ/μ). W∗e is computed: fine-tuning
-makes W large at a few frequencies, where a residual is as small as elsewhere.
+makes W large at a few frequencies, where a residual is as small as elsewhere. After a step of Newton e is
+so small that ‖W∗e‖_Γ ≤ ‖Γ^{1/2}WΓ^{−1/2}‖‖e‖_Γ will do.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ class ConvEquilibriumEncloser:
     """The enclosure of one block; spectra and weights of Γ are prepared once."""
 
     def __init__(self, block: ConvEquilibrium, proof: EquilibriumProof) -> None:
-        gam, mu, gam_root_G = proof.gam, proof.mu, proof.gam_root_G
-        if gam is None or mu is None or gam_root_G is None:
-            raise ValueError("the proof of a conv-equilibrium block carries Γ, μ and ‖GΓ^{−1/2}‖")
+        gam, mu, gam_root_G, gam_W = proof.gam, proof.mu, proof.gam_root_G, proof.gam_W
+        if gam is None or mu is None or gam_root_G is None or gam_W is None:
+            raise ValueError(
+                "the proof of a conv-equilibrium block carries Γ, μ, ‖GΓ^{−1/2}‖ and ‖Γ^{1/2}WΓ^{−1/2}‖"
+            )
         self.W, self.U, self.G = (
             convolution_map(kernel.numpy(), block.height, block.width, "circular")
             for kernel in (block.W, block.U, block.G)
@@ -36,7 +39,7 @@ class ConvEquilibriumEncloser:
         self.b_z, self.b_y = (np.repeat(b.numpy(), block.pixels) for b in (block.b_z, block.b_y))
         self.sigma = block.sigma
         self.root_gam = np.repeat(up(np.sqrt(gam)), block.pixels)
-        self.mu, self.gam_root_G = mu.value, gam_root_G.value
+        self.mu, self.gam_root_G, self.gam_W = mu.value, gam_root_G.value, gam_W.value
 
     def __call__(self, x: np.ndarray, z: np.ndarray, polish: Polish | None = None) -> Local:
         """y = G∗z + b_y for the guess z (batch, n·H·W), with its distance to the true output.
@@ -55,7 +58,9 @@ class ConvEquilibriumEncloser:
             v, z = v + self.W(Near.exact(moved) - Near.exact(z)), moved
         guess = Near.exact(z)
         e = guess - v.activated(self.sigma)
-        distance = up(self._in_gam(e) + up(self._in_gam(self.W(e)) / self.mu))
+        e_gam = self._in_gam(e)
+        We_gam = self._in_gam(self.W(e)) if polish is None else up(self.gam_W * e_gam)
+        distance = up(e_gam + up(We_gam / self.mu))
         y = self.G(guess) + self.b_y
         return y.v, up(up(self.gam_root_G * distance) + y.error), z, e.norm_upper()
 
