@@ -122,7 +122,7 @@ def _origin(
 
 
 def _show_list(session: Session) -> int:
-    from certlip.models import MODELS, NAMED
+    from certlip.models import BOXED, MODELS, NAMED
     from certlip.training import load_recipe, recipe_for, recipe_names
 
     table = Table(box=SIMPLE)
@@ -134,9 +134,10 @@ def _show_list(session: Session) -> int:
         lines = [f"{r.family} on {r.dataset}", what, *map(_figures, r.expected)]
         table.add_row(r.name, "\n".join(line for line in lines if line))
     session.say(table)
-    for name in NAMED:
+    first = {name: recipe_for(name) for name in (*MODELS, *NAMED, *BOXED)}
+    for name, recipe in first.items():
         if name not in {r.family for r in recipes}:
-            session.say(f"without a recipe of its own: {recipe_for(name).note}")
+            session.say(f"without a recipe of its own: {recipe.note}")
     session.emit(
         {
             "schema": "certlip/recipes/1",
@@ -144,6 +145,11 @@ def _show_list(session: Session) -> int:
             "details": {r.name: _details(r) for r in recipes},
             "families": list(MODELS),
             "networks": list(NAMED),
+            "boxed": list(BOXED),
+            "recipes_of": {
+                name: [r.name for r in recipes if r.family == name] or [recipe.name]
+                for name, recipe in first.items()
+            },
         }
     )
     return 0

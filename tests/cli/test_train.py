@@ -138,6 +138,21 @@ def test_the_list_has_figures_and_sources(certlip):
     assert "Havens et al. (2023)" in found["expected"][0]["source"]
 
 
+def test_the_list_has_a_recipe_for_everything_that_can_be_trained(certlip):
+    from certlip.models import BOXED, MODELS, NAMED
+
+    found = certlip("train", "--list", "--json").document
+    assert (found["families"], found["networks"], found["boxed"]) == (
+        *(list(MODELS), list(NAMED), list(BOXED)),
+    )
+    assert set(found["recipes_of"]) == {*MODELS, *NAMED, *BOXED}
+    for names in found["recipes_of"].values():
+        assert names
+        assert set(names) <= set(found["recipes"])
+    assert found["recipes_of"]["cerdeq"][0] == "mnist-cerdeq"
+    assert found["recipes_of"]["winston2020-fc"] == ["digits-mondeq"]
+
+
 def test_the_penalty_can_be_chosen(certlip, line, tmp_path):
     assert certlip(*line).code == 0
     model = tmp_path / "run" / "model.pt"
