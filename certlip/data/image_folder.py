@@ -89,7 +89,9 @@ def _parts(path: Path) -> dict[str, list[Picture]]:
     """Return the pictures of every split that is there, each in order, or all of them as `ALL`."""
     if not path.is_dir():
         if not path.is_file():
-            raise InputError(f"{path}: no such folder or archive; expected {ImageFolder.files}")
+            raise InputError(
+                f"{path}: no such folder or archive; expected that {ImageFolder.files}"
+            )
         return _of_tree(TarTree(path))
     parts = _of_tree(FolderTree(path))
     for name, part in PARTS.items():

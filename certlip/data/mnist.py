@@ -28,7 +28,8 @@ class Mnist(DatasetReader):
     files = (
         "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and "
         "t10k-labels-idx1-ubyte (or .idx3-ubyte, .idx1-ubyte; with .gz or not) in DIR, "
-        "DIR/mnist or DIR/MNIST/raw"
+        "DIR/mnist or DIR/MNIST/raw (from Yann LeCun's page 'The MNIST database'; "
+        "torchvision.datasets.MNIST(DIR, download=True) puts them there as well)"
     )
     needs_dir = True
 
@@ -54,7 +55,9 @@ class Mnist(DatasetReader):
                 continue
             labels = _find(images.parent, f"{part}-labels", "idx1-ubyte")
             if labels is None:
-                raise InputError(f"{images.parent}: {part}-labels-idx1-ubyte[.gz] is missing")
+                raise InputError(
+                    f"{images.parent}: no {part}-labels-idx1-ubyte[.gz]; expected {self.files}"
+                )
             return images, labels
         raise InputError(
             f"--data-dir {data_dir}: {part}-images-idx3-ubyte[.gz] not found; expected {self.files}"

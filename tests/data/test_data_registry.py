@@ -175,3 +175,16 @@ def test_missing_folder_says_what_belongs_there(
     monkeypatch.setenv("CERTLIP_DATA_DIR", str(tmp_path / "from-environment"))
     with pytest.raises(InputError, match="from-environment: not a folder"):
         load("mnist")
+
+
+@pytest.mark.parametrize("key", [key for key, cls in READERS.items() if cls.needs_dir])
+def test_an_empty_folder_is_one_line_that_says_what_and_from_where(
+    key: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError) as caught:
+        load(key, data_dir=tmp_path)
+    said = str(caught.value)
+    assert str(tmp_path) in said
+    assert READERS[key].files in said
+    assert "page '" in said  # where its authors publish it
+    assert len(said.splitlines()) == 1

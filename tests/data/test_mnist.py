@@ -130,7 +130,9 @@ def test_malformed_gzip(tmp_path: Path, content: bytes, message: str) -> None:
 def test_missing_labels(tmp_path: Path) -> None:
     write_test_set(tmp_path)
     (tmp_path / "t10k-labels-idx1-ubyte").unlink()
-    with pytest.raises(InputError, match=r"t10k-labels-idx1-ubyte\[.gz\] is missing"):
+    with pytest.raises(
+        InputError, match=r"no t10k-labels-idx1-ubyte\[.gz\]; expected train-images"
+    ):
         load("mnist", data_dir=tmp_path)
 
 
