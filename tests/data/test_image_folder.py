@@ -165,7 +165,7 @@ def test_refused(tmp_path: Path, case: str, packed: bool) -> None:
 
 
 def test_refused_paths(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="none: no such folder or archive; expected PATH is"):
+    with pytest.raises(InputError, match="none: no such folder or archive; expected that PATH is"):
         load(f"folder:{tmp_path / 'none'}")
     pack(put(tmp_path, SPLITS) / "train.tar", {"a/1.png": png(1)})
     with pytest.raises(InputError, match=r"train.tar: other pictures than those of train"):
