@@ -46,7 +46,7 @@ def demo(
     test, eps = splits["test"], parse_eps(EPS)
 
     session.say("1. train an SLL network on handwritten digits")
-    with watch(session, out / "sll", False) as on_epoch:
+    with watch(session, out / "sll", False) as callbacks:
         sll = train(
             recipe.family,
             recipe.model,
@@ -55,13 +55,13 @@ def demo(
             recipe.train.with_options(seed=session.seed),
             out / "sll",
             device=session.device,
-            on_epoch=on_epoch,
+            **callbacks,
         )
     session.say("2. certify it")
     before = certify_run(session, sll, str(out / "sll" / "model.pt"), test, eps)
 
     session.say("3. reparametrize it as one LBEN and fine-tune that")
-    with watch(session, out / "lben", False) as on_epoch:
+    with watch(session, out / "lben", False) as callbacks:
         lben = finetune(
             sll,
             splits["train"],
@@ -69,7 +69,7 @@ def demo(
             recipe.finetune.with_options(seed=session.seed),
             out / "lben",
             device=session.device,
-            on_epoch=on_epoch,
+            **callbacks,
         )
     difference = _difference(sll, out / "lben" / "reparametrized.pt", test.x)
     session.say(f"   before fine-tuning its logits differ by at most {difference:.1e}")
