@@ -150,7 +150,12 @@ def test_the_scripts_name_recipes_that_exist():
     assert len(scripts) >= 2
     for script in scripts:
         subprocess.run(["sh", "-n", str(script)], check=True)
-        for name in re.findall(r"--recipe (\S+)", script.read_text("utf-8")):
+        text = script.read_text("utf-8")
+        names = re.findall(r"--recipe ([\w-]+)", text)
+        for loop in re.findall(r"for recipe in (.*);", text):
+            names += loop.split()
+        assert names
+        for name in names:
             assert load_recipe(name).origin
 
 
