@@ -8,8 +8,8 @@ import torch
 from certify_nets import NETWORKS, affine, lben_block, normalize, samples, sll
 
 from certlip.blocks import Network
+from certlip.certification import certifier as certifier_module
 from certlip.certification import certify, falsify
-from certlip.certification import radii as radii_module
 from certlip.certification.attacks import Falsifier
 from certlip.certification.attacks.base import Attack
 from certlip.linalg.rigorous import UpperBound
@@ -115,8 +115,8 @@ def test_halved_bound_is_caught():
 
 def test_missing_root_two_is_caught(monkeypatch):
     network = truncation()
-    honest = radii_module.pair_bounds
-    monkeypatch.setattr(radii_module, "pair_bounds", lambda *args: honest(*args) / np.sqrt(2))
+    honest = certifier_module.pair_bounds
+    monkeypatch.setattr(certifier_module, "pair_bounds", lambda *args: honest(*args) / np.sqrt(2))
     x, label = samples(network, 40, scale=0.5)
     n, result = attack(network, prove(network), x, label)
     assert len(result.broken) > 0.9 * n

@@ -23,7 +23,7 @@ from certlip.blocks import (
 )
 from certlip.blocks.activations import Identity, ReLU
 from certlip.certification import Status, certify
-from certlip.certification import radii as radii_module
+from certlip.certification import certifier as certifier_module
 from certlip.certification.enclosure import Encloser, Enclosure
 from certlip.errors import InconclusiveError
 from certlip.lmi import prove
@@ -73,7 +73,7 @@ def test_both_logits_of_a_margin_may_be_off(error, monkeypatch):
     y, none = np.array([[1.0, 0.0]]), np.zeros(1)
     found = Enclosure(y, np.array([error]), {}, none, none[:, None])
     encloser = Mock(return_value=found, refined=Mock(return_value=found))
-    monkeypatch.setattr(radii_module, "Encloser", Mock(return_value=encloser))
+    monkeypatch.setattr(certifier_module, "Encloser", Mock(return_value=encloser))
     net = Network([Resize(2, 2)])
     radii = certify(net, prove(net), y, np.array([0]))
     room = 1.0 - np.sqrt(2.0) * error

@@ -400,9 +400,9 @@ def test_a_broken_radius_stays_broken(certlip, line, tmp_path, monkeypatch):
     """A planted bug, a kill after the attack, and an attack that finds nothing the second time."""
     from certlip import report
     from certlip.api import attacking
-    from certlip.certification import radii
+    from certlip.certification import certifier
 
-    monkeypatch.setattr(radii, "pair_bounds", too_small)
+    monkeypatch.setattr(certifier, "pair_bounds", too_small)
     assert certlip(*line("sll", tmp_path / "a")).code == 5
     expected = content(tmp_path / "a")
     assert b'"falsified"' in expected["results.jsonl"]

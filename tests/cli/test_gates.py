@@ -81,12 +81,12 @@ def test_a_model_whose_proof_fails_has_no_certified_accuracy(certlip, story, tmp
 
 def test_a_broken_certificate_exits_with_5(certlip, story, tmp_path, monkeypatch):
     """A planted bug (√2 missing and L halved) is caught by the falsifier and wins over all."""
-    from certlip.certification import radii
+    from certlip.certification import certifier
 
     def too_small(network, lip, before_last):
         return np.full((network.classes, network.classes), 0.3)
 
-    monkeypatch.setattr(radii, "pair_bounds", too_small)
+    monkeypatch.setattr(certifier, "pair_bounds", too_small)
     result = certlip(
         *("certify", story / "sll" / "model.pt", "--dataset", "digits", "--limit", 40),
         *("--falsify", 40, "--fail-under", "36/255=0.1", "--certificate", tmp_path / "c.certlip"),

@@ -5,5 +5,5 @@ Whatever a block's output ŷ_k was computed by, ‖ŷ_k − f_k(ŷ_{k−1})‖ �
 `LOCAL` and `PREPARED`.
 """
 
+from certlip.certification.enclosure.enclosed import Enclosure as Enclosure
 from certlip.certification.enclosure.network import Encloser as Encloser
-from certlip.certification.enclosure.network import Enclosure as Enclosure

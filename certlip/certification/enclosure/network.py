@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property, partial
 
 import numpy as np
@@ -28,6 +27,7 @@ from certlip.blocks import (
 )
 from certlip.certification.enclosure.base import Local
 from certlip.certification.enclosure.conv_equilibrium import ConvEquilibriumEncloser
+from certlip.certification.enclosure.enclosed import Enclosure, joined
 from certlip.certification.enclosure.equilibrium import EquilibriumEncloser
 from certlip.certification.enclosure.explicit import activation, affine, normalize, residual
 from certlip.certification.enclosure.frame import CACHED
@@ -44,7 +44,6 @@ from certlip.certification.enclosure.padded_equilibrium import PaddedEquilibrium
 from certlip.certification.enclosure.side_by_side import in_parts
 from certlip.errors import InconclusiveError
 from certlip.linalg.rigorous import require_ieee
-from certlip.linalg.rigorous.bounds import SQRT2
 from certlip.linalg.rigorous.rounding import norm_up, up
 from certlip.lmi import BlockProof, NetworkProof
 from certlip.lmi.slack import SLACK
@@ -58,9 +57,8 @@ ROWS = 256
 #: Rows that are refined together, and that at least go through a run of blocks on one thread.
 STEP, LEAST = 32, 64
 
-#: The share of a margin that errors of guesses may cost as a rule, and that of a sample before its
-#: guess is refined.
-LOSS, LARGEST_LOSS = 1e-4, 1e-2
+#: The share of a margin that errors of guesses may cost as a rule.
+LOSS = 1e-4
 
 #: States of an equilibrium, from which on rough guesses come first.
 LARGE = 1024
@@ -89,67 +87,9 @@ PREPARED: dict[type[Block], Callable[..., Callable[..., Local]]] = {
 }
 
 
-@dataclass(frozen=True)
-class Enclosure:
-    """Logits y (batch, classes) with ‖y − f(x)‖₂ ≤ error (batch,), and the states on the way.
-
-    `states[k]` (batch, n) is the guess that equilibrium block k was verified with, `residual` (batch,)
-    the largest proven bound of a residual, 0 for explicit networks. `norms[:, k]` (batch, blocks) bounds
-    the norm of the true input of block k.
-    """
-
-    y: np.ndarray
-    error: np.ndarray
-    states: dict[int, np.ndarray]
-    residual: np.ndarray
-    norms: np.ndarray
-
-    def gap(self, label: np.ndarray) -> np.ndarray:
-        """By how much the logit of a class (n,) exceeds the largest other one."""
-        row, others = np.arange(len(self.y)), self.y.copy()
-        others[row, label] = -np.inf
-        return self.y[row, label] - others.max(axis=1)
-
-    def loss(self) -> np.ndarray:
-        """The share (n,) of the margin of the largest logit that errors cost."""
-        return SQRT2.value * self.error / self.gap(self.y.argmax(axis=1))
-
-    def uncertain(self, label: np.ndarray) -> np.ndarray:
-        """Rows (n,) bool whose error costs much of the margin of a class, or hides whether it has one."""
-        gap, off = self.gap(label), SQRT2.value * self.error
-        return ~np.where(gap > 0.0, off <= LARGEST_LOSS * gap, off < -gap)
-
-    def rows(self, rows: slice) -> Enclosure:
-        """The enclosures of some rows."""
-        states = {k: z[rows] for k, z in self.states.items()}
-        return Enclosure(
-            self.y[rows], self.error[rows], states, self.residual[rows], self.norms[rows]
-        )
-
-    def where(self, chosen: np.ndarray, other: Enclosure) -> Enclosure:
-        """These rows where `chosen` (n,), those of `other` elsewhere."""
-
-        def merged(mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-            return np.where(chosen.reshape(-1, *[1] * (mine.ndim - 1)), mine, theirs)
-
-        return _of_columns(merged, self, other)
-
-
-def joined(parts: list[Enclosure]) -> Enclosure:
-    """The enclosures of rows one after the other."""
-    return _of_columns(lambda *columns: np.concatenate(columns), *parts)
-
-
 def padded(x: np.ndarray, size: int) -> np.ndarray:
     """x (n, d) and rows of zeros, (size, d)."""
     return np.concatenate([x, np.zeros((size - len(x), x.shape[1]))]) if len(x) < size else x
-
-
-def _of_columns(f: Callable[..., np.ndarray], *parts: Enclosure) -> Enclosure:
-    names = ("y", "error", "residual", "norms")
-    columns = {name: f(*(getattr(part, name) for part in parts)) for name in names}
-    states = {k: f(*(part.states[k] for part in parts)) for k in parts[0].states}
-    return Enclosure(**columns, states=states)
 
 
 def _local(block: Block, own: BlockProof) -> Callable[..., Local]:
