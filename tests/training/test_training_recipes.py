@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from certlip.data.augment.flip import Flip
 from certlip.data.augment.jitter import Jitter
 from certlip.errors import InputError
-from certlip.models import MODELS, NAMED, build
+from certlip.models import BOXED, MODELS, NAMED, build
 from certlip.training import Settings, load_recipe, recipe_for, recipe_names
 from certlip.training.losses.cross_entropy import CrossEntropy
 from certlip.training.losses.multi_margin import MultiMargin
@@ -88,6 +88,19 @@ def test_the_recipes_of_the_paper_have_its_hyper_parameters():
     assert load_recipe("araujo2023-xlarge").train.loss.offset == pytest.approx(
         1.5 * 2**0.5, rel=1e-5
     )
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_without_boxes_says_what_it_takes(name):
+    recipe = load_recipe(name)
+    if recipe.family in BOXED:
+        return
+    assert set(recipe.cost) == {"time", "memory"}
+    for figures in recipe.expected:
+        assert figures.source
+        shares = [figures.natural, *figures.certified.values()]
+        assert shares == sorted(shares, reverse=True)  # ε grows
+        assert 0.0 < shares[-1] <= shares[0] < 1.0
 
 
 def test_a_file_is_a_recipe_too(tmp_path):
