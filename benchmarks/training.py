@@ -114,10 +114,10 @@ def textbook_steps(data: Dataset, changes: bool) -> Callable[[], None]:
     return run
 
 
-def certlip_steps(data: Dataset, changes: bool) -> Callable[[], None]:
+def certlip_steps(data: Dataset, changes: bool, precision: str) -> Callable[[], None]:
     """Some steps of the recipe."""
     recipe = load_recipe(RECIPE)
-    settings = recipe.train if changes else recipe.train.with_options(augment=())
+    settings = recipe.train.with_options(precision=precision, augment=None if changes else ())
     model = build(recipe.family, SHAPE, CLASSES, **recipe.model)
     stepper = Stepper(model, Batches(data, settings, torch.float32, "cpu"), settings, Group())
     done = [0]
@@ -143,7 +143,8 @@ def run() -> list[list[str]]:
     for changes in (True, False):
         runs = {
             "straightforward": textbook_steps(data, changes),
-            "certlip": certlip_steps(data, changes),
+            "certlip": certlip_steps(data, changes, "full"),
+            "certlip, bfloat16": certlip_steps(data, changes, "bfloat16"),
         }
         times = dict.fromkeys(runs, float("inf"))
         for _ in range(ROUNDS):  # in turns: what else the machine does meets both alike
