@@ -22,6 +22,7 @@ from .streaming import Stream, certify_rest, stream_to
 if TYPE_CHECKING:
     from certlip.blocks import Network
     from certlip.certification import Eps, Falsification
+    from certlip.certification.attacks import Counterexample
     from certlip.data import Dataset
     from certlip.lmi import NetworkProof
     from certlip.lmi.search import Search
@@ -204,7 +205,8 @@ def certify_run(
         if certificate is not None and code != UnsoundError.exit_code:
             _write_certificate(certificate, network, proof, data, eps, stream)
         if report is not None:
-            _write_report(report, document, stream.rows, network, list(found.values()), compare)
+            broken = [c for each in found.values() for c in each.broken]
+            _write_report(report, document, stream.rows, network, data, broken, compare)
         crew.from_first(document)
     return Run(document, stream.rows, code)
 
@@ -230,16 +232,21 @@ def _write_report(
     document: dict[str, Any],
     samples: ResultsFile,
     network: Network,
-    falsifications: Sequence[Falsification],
+    data: Dataset,
+    broken: Sequence[Counterexample],
     compare: Sequence[tuple[str, dict[str, Any], ResultsFile]],
 ) -> None:
     from certlip.certification.attacks import save_counterexamples
     from certlip.files import atomic
     from certlip.report import write
+    from certlip.report.pictures import pictures, write_pictures
 
-    broken = [c for each in falsifications for c in each.broken]
     if broken:
         path = folder / run_folder.COUNTEREXAMPLES
         atomic(path, lambda file: save_counterexamples(file, broken, network))
-    write("html", folder / run_folder.PAGE, document, samples, compare)
+    shown = pictures(samples, data.rows, data.shape)
+    if shown:
+        write_pictures(folder / run_folder.PICTURES, shown)
+    page = document | {"pictures": shown}
+    write("html", folder / run_folder.PAGE, page, samples, compare)
     write("json", folder / run_folder.DONE, document, samples)  # last: the run is then finished

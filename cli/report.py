@@ -32,12 +32,14 @@ def report(
 ) -> int:
     """Write stored results in other forms; the exit code is that of the run, whatever the form."""
     from certlip.report import get_format, write
+    from certlip.report.pictures import read_pictures
 
     names = list(dict.fromkeys(name.strip() for name in formats.split(",")))
     forms = [get_format(name) for name in names]
     path = document_path(results)
     document = read_document(path)
     code = document["exit_code"]
+    pictures = path.parent / run_folder.PICTURES
     rows: list[dict[str, Any]] = []
     if not set(names).isdisjoint(WITH_ROWS):
         rows = list(read_rows(path.parent / run_folder.RESULTS))
@@ -47,7 +49,8 @@ def report(
                 announce(document)
                 continue
             target = (out or path.parent) / f"report{form.suffix}"
-            write(form.name, target, document, rows)
+            shown = {"pictures": read_pictures(pictures)} if form.name == "html" else {}
+            write(form.name, target, document | shown, rows)
             session.say(f"wrote {target}")
     except InputError as error:
         if code == UnsoundError.exit_code:  # a broken certificate wins over all

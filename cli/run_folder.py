@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SCHEMA = "certlip/certify-run/1"
 MANIFEST, RESULTS, DONE = "run.json", "results.jsonl", "report.json"
 PARTS, STATES = "results.part*.jsonl", "states*.f64"
-PAGE, COUNTEREXAMPLES = "report.html", "counterexamples.npz"
+PAGE, COUNTEREXAMPLES, PICTURES = "report.html", "counterexamples.npz", "pictures.json"
 
 
 def check_folder(folder: Path, resume: bool) -> None:
@@ -127,7 +127,7 @@ def begin(folder: Path, own: dict[str, Any]) -> None:
     from certlip.report import dumps
 
     try:  # the manifest first: without it the rest belongs to no run
-        for name in (MANIFEST, DONE, PAGE, COUNTEREXAMPLES, RESULTS):
+        for name in (MANIFEST, DONE, PAGE, COUNTEREXAMPLES, PICTURES, RESULTS):
             (folder / name).unlink(missing_ok=True)
         for path in (*folder.glob(STATES), *folder.glob(PARTS)):
             path.unlink()

@@ -34,6 +34,7 @@ from certlip.lmi import NetworkProof, prove, prove_pairs
 from certlip.lmi.search import Search
 from certlip.report import ResultsFile, write
 from certlip.report.curve import step_curve
+from certlip.report.pictures import pictures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,7 +95,10 @@ class CertifyResult(Result):
         Raises:
             InputError: no such format, or the file cannot be written.
         """
-        write(format_name, Path(path), self.document, self.samples)
+        shown = {}
+        if format_name == "html":
+            shown = {"pictures": pictures(self.samples, self.data.rows, self.data.shape)}
+        write(format_name, Path(path), self.document | shown, self.samples)
 
     def __repr__(self) -> str:
         shares = ", ".join(

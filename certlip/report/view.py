@@ -13,6 +13,7 @@ from certlip.report.curve import StepCurve, radius, step_curve
 from certlip.report.json_format import strict
 from certlip.report.numbers import NONE, finite, lower, parse_eps, percent, upper
 from certlip.report.ordered import median, ordered_pairs
+from certlip.report.pictures import picture_groups
 
 STATUSES = ("certified", "misclassified", "falsified", "unknown", "unsupported", "error")
 NORMS = {"l2": "ℓ₂", "linf": "ℓ∞"}
@@ -74,6 +75,7 @@ def build(document: Document, samples: Sequence[Sample], compare: Sequence[Run])
         "statuses": _statuses(field(run.document, "counts")),
         "classes": _classes(samples, [eps for eps, _ in run.accuracies]),
         "comparison": [_comparison_row(other, run) for other in (run, *others)],
+        "pictures": picture_groups(run.document),
         "certified": len(run.curve.radii),
         "median": lower(median(run.curve.radii)) if run.curve.radii else NONE,
         "warnings": _warnings(run, n, len(samples)),

@@ -73,6 +73,7 @@ def test_annotations_and_summary(certlip, folder, tmp_path, monkeypatch):
     assert "\n::error title=certlip%3A not met::" in result.err
     assert summary.read_text("utf-8").startswith("before\n## certlip: not met\n")
     assert sorted(p.name for p in folder.iterdir()) == [
+        "pictures.json",
         "report.html",
         "report.json",
         "results.jsonl",

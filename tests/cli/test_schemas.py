@@ -14,7 +14,7 @@ from certlip.report import load_schema
 from certlip.report.schemas import NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
-OF_FILES = {"certlip/model/1", "certlip/certify-run/1"}
+OF_FILES = {"certlip/model/1", "certlip/certify-run/1", "certlip/pictures/1"}
 """What only certlip reads."""
 
 
