@@ -13,6 +13,8 @@ from .options import check_writable
 from .session import Session
 
 if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
     from certlip.training.conduct import Position, Progress
 
 
@@ -37,29 +39,37 @@ def watch(session: Session, out: Path, resume: bool) -> Iterator[Watched]:
     bar = session.progress()
     bar.disable = bar.disable or session.json_output
     with bar:
-        task = bar.add_task("training", total=1, note="")
-        validated = [""]
+        seen = _Seen(session, bar)
+        yield {"on_epoch": seen.epoch, "on_step": None if bar.disable else seen.step}
 
-        def on_epoch(progress: Progress) -> None:
-            row = progress.metrics
-            validated[0] = f", loss {row['loss']:.4f}"
-            if row.get("proven"):
-                validated[0] += f", natural {row['natural']:.4f}" + "".join(
-                    f", {eps}: {share:.4f}" for eps, share in row["certified"].items()
-                )
-                if bar.disable:
-                    note = validated[0].removeprefix(", ")
-                    session.say(f"epoch {progress.epoch}/{progress.epochs}: {note}")
 
-        def on_step(at: Position) -> None:
-            speed = bar.tasks[0].speed
-            rate = f"{speed * at.batch_size:,.0f} images/s" if speed else "first steps"
-            bar.update(
-                task,
-                description=f"epoch {at.epoch + 1}/{at.epochs}, steps",
-                completed=at.epoch * at.steps + at.step,
-                total=at.epochs * at.steps,
-                note=rate + validated[0],
+class _Seen:
+    """What people see of a run: a bar over all of its steps, or a line per validation."""
+
+    def __init__(self, session: Session, bar: Bar) -> None:
+        self.session, self.bar = session, bar
+        self.task = bar.add_task("training", total=1, note="")
+        self.last = ""
+
+    def epoch(self, progress: Progress) -> None:
+        """Loss and accuracies of an epoch."""
+        row = progress.metrics
+        self.last = f"loss {row['loss']:.4f}"
+        if row.get("proven"):
+            self.last += f", natural {row['natural']:.4f}" + "".join(
+                f", {eps}: {share:.4f}" for eps, share in row["certified"].items()
             )
+            if self.bar.disable:
+                self.session.say(f"epoch {progress.epoch}/{progress.epochs}: {self.last}")
 
-        yield {"on_epoch": on_epoch, "on_step": None if bar.disable else on_step}
+    def step(self, at: Position) -> None:
+        """Where the run is, and how fast."""
+        speed = self.bar.tasks[0].speed
+        rate = f"{speed * at.batch_size:,.0f} images/s" if speed else "first steps"
+        self.bar.update(
+            self.task,
+            description=f"epoch {at.epoch + 1}/{at.epochs}, steps",
+            completed=at.epoch * at.steps + at.step,
+            total=at.epochs * at.steps,
+            note=f"{rate}, {self.last}" if self.last else rate,
+        )
