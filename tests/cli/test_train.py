@@ -111,11 +111,24 @@ def metrics(folder):
     return (folder / "metrics.jsonl").read_text().splitlines()
 
 
-def test_a_recipe_that_begins_with_another_trains_both(certlip, recipe, tmp_path, monkeypatch):
-    second = tmp_path / "second.toml"
+def begun_with(recipe):
+    """A recipe that fine-tunes the model of another."""
+    path = recipe.with_name("second.toml")
     tuning = "[finetune]\nepochs = 1\nlr = 1e-4\ncheckpoint_every = 1\n"
-    second.write_text(f'note = "two"\norigin = "{recipe}"\ndataset = "digits"\n{tuning}')
-    line = ("train", "--recipe", second, "--limit", 120, "--out", tmp_path / "run")
+    path.write_text(f'note = "two"\norigin = "{recipe}"\ndataset = "digits"\n{tuning}')
+    return path
+
+
+def test_an_origin_may_be_trained_in_bfloat16_and_is_fine_tuned_in_full(certlip, recipe, tmp_path):
+    second = begun_with(recipe)
+    words = ("--limit", 40, "--epochs", 1, "--precision", "bfloat16", "--out", tmp_path / "run")
+    assert certlip("train", "--recipe", second, *words).code == 0
+    history = load(tmp_path / "run" / "model.pt").history
+    assert [entry["settings"]["precision"] for entry in history] == ["bfloat16", "full"]
+
+
+def test_a_recipe_that_begins_with_another_trains_both(certlip, recipe, tmp_path, monkeypatch):
+    line = ("train", "--recipe", begun_with(recipe), "--limit", 120, "--out", tmp_path / "run")
     result = certlip(*line)
     assert result.code == 0, result.err
     assert "first its origin" in result.err
