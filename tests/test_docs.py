@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.M | re.S)
@@ -64,6 +67,22 @@ def test_every_command_is_documented():
     text = (ROOT / "docs" / "cli.md").read_text("utf-8")
     for name in names:
         assert f"`certlip {name.replace('_', '-')}" in text
+
+
+def test_the_page_of_commands_has_every_option():
+    hooks = runpy.run_path(str(DOCS / "hooks.py"))
+    text = hooks["commands"]()
+    app: Any = typer.main.get_command(importlib.import_module("certlip_cli.main").app)
+    shared = text.partition("## Options of every command")[2].partition("## ")[0]
+    for name, parser in app.commands.items():
+        own = text.partition(f"## certlip {name}\n")[2].partition("\n## ")[0]
+        assert parser.help.strip() in own
+        for parameter in parser.params:
+            if parameter.param_type_name == "option" and parameter.name != "help":
+                place = own + shared
+                assert all(option in place for option in parameter.opts), (name, parameter.opts)
+        assert "`--out <path>`" in own or not any(p.name == "out" for p in parser.params)
+    assert f": {hooks['PAGE']}" in (ROOT / "mkdocs.yml").read_text("utf-8")
 
 
 def test_every_family_is_documented():
