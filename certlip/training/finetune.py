@@ -53,6 +53,26 @@ class _Module(nn.Module):
         return x
 
 
+def _proven(what: str, network: Network, validation: Dataset, settings: Settings) -> dict[str, Any]:
+    """What `validated` says of a network that can be proven."""
+    row = validated(network, validation, settings.radii(), settings.norm)
+    if not row["proven"]:
+        raise InconclusiveError(f"the {what} cannot be proven: {row['reason']}")
+    return row
+
+
+def _nowhere_worse_than(before: dict[str, Any]) -> Callable[[dict[str, Any]], float]:
+    """The score of validation metrics: −∞ if one of them is below that of the origin."""
+
+    def score(row: dict[str, Any]) -> float:
+        worse = row["natural"] < before["natural"] or any(
+            row["certified"][eps] < value for eps, value in before["certified"].items()
+        )
+        return -math.inf if worse else certified_score(row)
+
+    return score
+
+
 def finetune(
     network: Network,
     data: Dataset,
@@ -88,19 +108,10 @@ def finetune(
     for lben in parts.lbens:
         lben.eps = NUDGE
     torch.manual_seed(settings.seed)
-    module = _Module(parts, how.device)
-    start, radii = parts.freeze(), settings.radii()
-    before, at_start = validated(network, validation, radii), validated(start, validation, radii)
-    for name, row in (("origin", before), ("reparametrized model", at_start)):
-        if not row["proven"]:
-            raise InconclusiveError(f"the {name} cannot be proven: {row['reason']}")
-
-    def score(row: dict[str, Any]) -> float:
-        worse = row["natural"] < before["natural"] or any(
-            row["certified"][eps] < value for eps, value in before["certified"].items()
-        )
-        return -math.inf if worse else certified_score(row)
-
+    module, start = _Module(parts, how.device), parts.freeze()
+    before = _proven("origin", network, validation, settings)
+    at_start = _proven("reparametrized model", start, validation, settings)
+    score = _nowhere_worse_than(before)
     key: dict[str, Any] = {
         "step": "finetune",
         "origin": network.sha256(),
