@@ -114,8 +114,8 @@ def test_an_epoch_is_compared_with_the_origin(splits, tmp_path, monkeypatch):
     module = importlib.import_module("certlip.training.finetune")
     origin, validated, rows = run(splits, tmp_path / "sll"), module.validated, []
 
-    def better(network, validation, radii):
-        rows.append(row := validated(network, validation, radii))
+    def better(network, validation, radii, norm):
+        rows.append(row := validated(network, validation, radii, norm))
         if network is origin:
             row["certified"] = {eps: share + 0.5 for eps, share in row["certified"].items()}
         return row
@@ -141,3 +141,20 @@ def test_frozen_networks_do_not_follow_training(splits, tmp_path):
         for parameter in parts.lben.parameters():
             parameter.add_(1.0)
     assert frozen.sha256() == before != parts.freeze().sha256()
+
+
+def test_the_origin_is_measured_in_the_norm_of_the_epochs(splits, tmp_path, monkeypatch):
+    module, norms = importlib.import_module("certlip.training.finetune"), []
+    loop, validated = importlib.import_module("certlip.training.loop"), module.validated
+
+    def noted(network, validation, radii, norm="l2"):
+        norms.append(norm)
+        return validated(network, validation, radii, norm)
+
+    for where in (module, loop):
+        monkeypatch.setattr(where, "validated", noted)
+    origin = run(splits, tmp_path / "sll")
+    norms.clear()
+    settings = Settings(epochs=1, lr=1e-6, checkpoint_every=1, norm="linf", eps="0.01")
+    finetune(origin, splits["train"], splits["validation"], settings, tmp_path / "lben")
+    assert norms == ["linf"] * 3
