@@ -19,8 +19,8 @@ PREFIXES = ("module.", "mon.linear_module.")
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by their short names."""
-    return load_state_dict(path, PREFIXES)
+    """The tensors of a state dict, or of a checkpoint that holds one, by their short names."""
+    return load_state_dict(path, PREFIXES, "model_state_dict")
 
 
 def expect_format(path: Path, tensors: Mapping[str, Tensor], name: str) -> None:
