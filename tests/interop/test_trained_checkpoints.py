@@ -134,8 +134,8 @@ def fixed_point(W, v):
     return z
 
 
-#: Formula, format, values, prefix, and the bound that holds by construction (the rows of ICLR's last layer have
-#: norm 1, its matrix has not).
+#: Formula, format, values, prefix, and the bound that holds by construction (the rows of ICLR's last layer
+#: have norm 1, its matrix has not).
 ORIGINS = {
     "sll-2023 of ICLR": (iclr, iclr_logits, "sll-2023", {"mean": 0.0}, "module.model.model.", None),
     "sll-2023 of NeurIPS": (
