@@ -40,6 +40,24 @@ def test_every_block_of_a_page_runs(page, tmp_path):
         assert done.returncode == 0, f"{code}\n{done.stderr}"
 
 
+def test_the_steps_of_the_readme_run(tmp_path):
+    text = (ROOT / "README.md").read_text("utf-8").partition("## On a model of your own")[2]
+    clone, steps = (code for _, code in BLOCK.findall(text.partition("\n## ")[0]))
+    assert "pip install" in clone
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-ec", steps],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "accepted" in done.stderr + done.stdout
+    assert "data:image/png" in (tmp_path / "mine" / "report.html").read_text("utf-8")
+
+
 def test_the_tutorial_has_blocks_of_both_kinds():
     found = [language for language, _ in BLOCK.findall(PAGES[0].read_text("utf-8"))]
     assert found.count("sh") >= 7
