@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from certlip.blocks import PaddedEquilibrium
 from certlip.linalg.operators.padded_equilibrium import PaddedOperator
@@ -63,23 +65,23 @@ class _Search:
 
     def largest(self, of_G: float, of_U: float) -> float:
         """λ_max of of_G·GᵀG + of_U·Ψ⁻¹ŪŪᵀΨ⁻¹ with respect to M."""
-        from scipy.sparse.linalg import LinearOperator, lobpcg
+        from scipy.sparse.linalg import lobpcg
 
         W, n = self.W, self.W.out_width
 
-        def operator(of_rows) -> LinearOperator:
+        def columns(of_rows: Callable[[Tensor], Tensor]) -> Callable[[np.ndarray], np.ndarray]:
             def product(X: np.ndarray) -> np.ndarray:
                 rows = torch.from_numpy(np.ascontiguousarray(X.reshape(n, -1).T, dtype=np.float64))
                 return of_rows(rows).numpy().T.reshape(X.shape)
 
-            return LinearOperator((n, n), matvec=product, matmat=product, dtype=np.float64)  # type: ignore[call-arg]
+            return product
 
-        right = operator(lambda z: of_G * W.output_gram(z) + of_U * W.input_gram(z))
+        right = columns(lambda z: of_G * W.output_gram(z) + of_U * W.input_gram(z))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an eigenvalue to fewer digits is as good a guess
             try:
                 values, self.X = lobpcg(
-                    right, self.X, B=operator(lambda z: 2.0 * W.symmetric(z)), tol=1e-5, maxiter=50
+                    right, self.X, B=columns(lambda z: 2.0 * W.symmetric(z)), tol=1e-5, maxiter=50
                 )
             except np.linalg.LinAlgError:  # M is nearly singular or not finite: no estimate
                 return math.nan

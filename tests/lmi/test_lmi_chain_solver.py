@@ -259,8 +259,10 @@ def test_windows_of_layers_join_to_a_point_near_the_optimum(depth):
 def test_windows_that_are_stopped_end_in_closed_form():
     """However far they got, what is joined is feasible."""
     chain = ScaledChain.of(random_chain(1, [7] * (3 * LAYERS)))
-    found = []
-    for last in (0, 3, 9, 16):
+    looks = itertools.count()  # at the clock
+    slid(chain, lambda: next(looks) < 0)
+    total, found = next(looks), []
+    for last in (0, total // 4, total // 2, total - 2):
         left = iter(range(last))
         best, interior = slid(chain, lambda left=left: next(left, None) is None)
         assert interior is None

@@ -19,25 +19,38 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
+from certlip.lmi.chain.mixing import Mixing
 from certlip.lmi.chain.recursion import cholesky, schur_factors
 from certlip.lmi.chain.scaled import ScaledChain
 from certlip.lmi.chain.start import Point
 
 #: Sweeps forwards and backwards; Newton steps of a layer at most, and the decrement that is enough.
-SWEEPS, STEPS, ENOUGH = 3, 20, 1.0
+SWEEPS, STEPS, ENOUGH = 8, 20, 1.0
 #: μ · order as a share of ρ. The central path is below 1; far below, layers stick to the boundary.
 SHARE = 0.5
 
 
-def centred(chain: ScaledChain, start: Point) -> Point:
+def centred(chain: ScaledChain, start: Point, sweeps: int = SWEEPS) -> Point:
     """An interior point nearer to the central path; `start` where doubles fail."""
+    lam, rho = start
+    single = _centred(chain.to(torch.float32), ([part.float() for part in lam], rho), sweeps)
+    if single is not None:
+        point = [part.double() for part in single[0]], single[1]
+        if schur_factors(chain, *point) is not None:
+            return point
+    return _centred(chain, start, sweeps) or start
+
+
+def _centred(chain: ScaledChain, start: Point, sweeps: int) -> Point | None:
     point = start
-    for _ in range(SWEEPS):
-        moved = swept(chain, *point, SHARE * point[1] / chain.order)
-        if moved is None:
-            return start
-        point = moved
-    return point if schur_factors(chain, *point) is not None else start
+    mixing = Mixing()
+    for _ in range(sweeps):
+        end = swept(chain, *point, SHARE * point[1] / chain.order)
+        if end is None:
+            return None
+        beyond = mixing.beyond(point, end)
+        point = end if schur_factors(chain, *beyond) is None else beyond
+    return point if schur_factors(chain, *point) is not None else None
 
 
 def swept(chain: ScaledChain, lam: list[Tensor], rho: float, mu: float) -> Point | None:
@@ -93,6 +106,9 @@ def _best(B: Tensor, F: Tensor, lam: Tensor, q: int, price: float) -> tuple[Tens
             cholesky(torch.diag(2.0 * lam) - lam[:, None] * B * lam / t - F) if positive else None
         )
 
+    def value(factor: Tensor, t: float) -> float:
+        return 2.0 * float(factor.diagonal().log().sum()) + q * math.log(t) - price * t
+
     t, w = 1.0, len(lam)
     factor = factor_of(lam, t)
     g, H = lam.new_empty(w + 1), lam.new_empty(w + 1, w + 1)
@@ -113,11 +129,16 @@ def _best(B: Tensor, F: Tensor, lam: Tensor, q: int, price: float) -> tuple[Tens
             return lam, t
         d = s * torch.cholesky_solve((s * g)[:, None], root)[:, 0]
         decrement = float(g @ d)
-        size = 1.0 if decrement < 0.25 else 1.0 / (1.0 + math.sqrt(decrement))
-        moved = lam + size * d[:w], t * (1.0 + size * float(d[w]))
-        factor = factor_of(*moved)
-        if factor is None:
-            return lam, t
+        safe = 1.0 / (1.0 + math.sqrt(decrement))
+        size, before = 1.0, value(factor, t)
+        while True:
+            moved = lam + size * d[:w], t * (1.0 + size * float(d[w]))
+            factor = factor_of(*moved)
+            if factor is not None and value(factor, moved[1]) > before + 0.1 * size * decrement:
+                break
+            if size <= safe:
+                return lam, t
+            size = max(0.5 * size, safe)
         lam, t = moved
         if decrement < ENOUGH:
             return lam, t

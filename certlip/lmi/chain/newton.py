@@ -23,8 +23,8 @@ from certlip.lmi.chain.recursion import Completed, Pattern
 from certlip.lmi.chain.scaled import ScaledChain
 from certlip.lmi.chain.windows import Windows
 
-#: Products with the matrix at most.
-STEPS = 200
+#: Products with the matrix at most, and those after which single precision is given up.
+STEPS, FEW = 200, 30
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,10 @@ class Directions:
     steps: int
 
     @classmethod
-    def at(cls, chain: ScaledChain, P: Completed, Z: Completed, tolerance: float) -> Directions:
-        """To a relative tolerance in the norm of M."""
+    def at(
+        cls, chain: ScaledChain, P: Completed, Z: Completed, tolerance: float, most: int = STEPS
+    ) -> Directions:
+        """To a relative tolerance in the norm of M, or after `most` products with it."""
         layers = chain.widths
         product = Products(chain, P, Z)
 
@@ -64,7 +66,11 @@ class Directions:
         border, corner = (part[0] for part in matrix(torch.zeros_like(centre)[None], none + 1.0))
         rhs = torch.stack([border, centre])
         (u, v), steps = _conjugate_gradients(
-            lambda d: matrix(d, none.expand(len(d)))[0], rhs, Windows(chain, P, Z), tolerance
+            lambda d: matrix(d, none.expand(len(d)))[0],
+            rhs,
+            Windows(chain, P, Z),
+            tolerance,
+            most,
         )
         schur = corner - border @ u
         if not float(schur) > 0.0:
@@ -72,6 +78,18 @@ class Directions:
         rho = torch.stack([(centre_rho - border @ v) / schur, -1.0 / schur])
         lam = torch.stack([v - rho[0] * u, -rho[1] * u])
         return cls(lam, rho, P.blocks, Z.blocks, change(lam, rho), steps)
+
+    @classmethod
+    def in_single(
+        cls, chain: ScaledChain, P: Completed, Z: Completed, tolerance: float
+    ) -> Directions | None:
+        """The same in single precision, at half the cost; None where that is not enough."""
+        single = torch.float32
+        half = cls.at(chain.to(single), P.to(single), Z.to(single), tolerance, FEW)
+        if half.steps == FEW or not bool(half.lam.isfinite().all() & half.rho.isfinite().all()):
+            return None
+        lam, rho, changes = half.lam.double(), half.rho.double(), half.changes.to(torch.float64)
+        return cls(lam, rho, P.blocks, Z.blocks, changes, half.steps)
 
     def step(self, mu: float) -> Step:
         """Towards the point of the central path at μ."""
@@ -85,8 +103,9 @@ def _conjugate_gradients(
     rhs: Tensor,
     preconditioner: Callable[[Tensor], Tensor],
     tolerance: float,
+    most: int,
 ) -> tuple[Tensor, int]:
-    """Solutions of M x = rhs for each row, and the number of products with M.
+    """Solutions of M x = rhs for each row, and the number of products with M, `most` at most.
 
     All rows are solved for in the space that all of them span (O'Leary, Linear Algebra Appl. 29, 1980).
     """
@@ -94,7 +113,7 @@ def _conjugate_gradients(
     z = preconditioner(r)
     goal = tolerance**2 * (r * z).sum(-1)
     p = z
-    for step in range(STEPS):
+    for step in range(most):
         if bool(((r * z).sum(-1) <= goal).all()):
             return x, step
         p = _orthonormal(p)
@@ -107,7 +126,7 @@ def _conjugate_gradients(
         r = r - torch.cholesky_solve(p @ r.mT, root).mT @ Mp
         z = preconditioner(r)
         p = z - torch.cholesky_solve(Mp @ z.mT, root).mT @ p
-    return x, STEPS
+    return x, most
 
 
 def _orthonormal(p: Tensor) -> Tensor:

@@ -15,11 +15,15 @@ from certlip.lmi.chain.start import Point
 
 #: The share of the way to the boundary; how well that is known, and for a step that is only looked at.
 REACH, KNOWN, ROUGHLY = 0.95, 0.1, 0.3
+#: Where the search for a length begins, and its steps until it has passed the boundary.
+GUESS, WIDER = 0.4, 1.5
 #: The least share σ of μ that a step aims at.
 LEAST = 1e-3
-#: Tolerance of the Newton systems, and that of gaps above `NEAR`, where steps are short anyway: what they
+#: Tolerance of the Newton systems, and that far from the optimum, where steps are short anyway: what they
 #: leave of infeasibility of Z, `dual_bound` does away with, at the cost of a lower bound.
-TOLERANCE, LOOSE, NEAR = 3e-3, 0.05, 3e-3
+TOLERANCE, LOOSE = 1e-2, 0.05
+#: Far from the optimum: above this gap of the point of the central path at μ. Single precision is enough.
+NEAR = 3e-3
 
 
 class Path:
@@ -34,6 +38,8 @@ class Path:
         self.P = inverse(chain, self.lam, factors)
         self.Z = self.P.times(1.0 / float(Marginals.of(chain, self.P.blocks).input))
         self.lower = dual_bound(chain, self.Z.blocks)
+        self.single = True  # whether single precision has been enough so far
+        self.lengths: dict[tuple[str, float], float] = {}  # of the last step, to search from
         self.idle = 0  # steps since ρ or the dual bound got better
 
     @property
@@ -46,9 +52,8 @@ class Path:
 
     def advance(self, *, centring: bool = False) -> bool:
         """One step of both, to the centre at the same μ or beyond; False if none is possible."""
-        tolerance = TOLERANCE if self.gap_of(self.rho) < NEAR else LOOSE
-        directions = Directions.at(self.chain, self.P, self.Z, tolerance)
         mu = self._complementarity(self.lam, self.rho, self.Z.blocks)
+        directions = self._directions(near=0.5 * mu * self.chain.order < NEAR * self.rho)
         step = directions.step(mu if centring else self._share(directions.step(0.0), mu) * mu)
         lam, rho = self._moved(step, min(1.0, REACH * self._primal_length(step)))
         factors = schur_factors(self.chain, lam, rho)
@@ -59,6 +64,12 @@ class Path:
         self.P = inverse(self.chain, lam, factors)
         self._remember()
         return True
+
+    def _directions(self, near: bool) -> Directions:
+        at = self.chain, self.P, self.Z
+        found = Directions.in_single(*at, LOOSE) if self.single and not near else None
+        self.single = found is not None
+        return found or Directions.at(*at, TOLERANCE if near else LOOSE)
 
     def _remember(self) -> None:
         before = self.best_rho, self.lower
@@ -88,21 +99,27 @@ class Path:
             lam, rho = self._moved(step, length)
             return rho > 0.0 and schur_factors(self.chain, lam, rho) is not None
 
-        return _longest(inside, known)
+        return self._longest("primal", inside, known)
 
     def _dual_length(self, step: Step, known: float = KNOWN) -> float:
         def inside(length: float) -> bool:
             return completed(self.Z.blocks.plus(length, step.Z)) is not None
 
-        return _longest(inside, known)
+        return self._longest("dual", inside, known)
 
-
-def _longest(inside: Callable[[float], bool], known: float) -> float:
-    """The largest length that stays inside, up to a share `known` of it; 1/`REACH` at most."""
-    low, high = 0.0, 1.0 / REACH
-    if inside(high):
-        return high
-    while high - low > known * high and high > 1e-12:
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if inside(middle) else (low, middle)
-    return low
+    def _longest(self, of: str, inside: Callable[[float], bool], known: float) -> float:
+        """The largest length that stays inside, up to a share `known` of it; 1/`REACH` at most."""
+        longest = 1.0 / REACH
+        low, high = 0.0, math.inf
+        length = self.lengths.get((of, known), GUESS)
+        while low < longest and high > 1e-12 and high - low > known * min(high, 1.0):
+            if inside(length):
+                low = length
+            else:
+                high = length
+            if high == math.inf:
+                length = min(low * WIDER, longest)
+            else:
+                length = high / WIDER if low == 0.0 else 0.5 * (low + high)
+        self.lengths[of, known] = low or GUESS
+        return low

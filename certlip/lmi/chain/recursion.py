@@ -38,6 +38,9 @@ class Pattern:
     def times(self, factor: float) -> Pattern:
         return Pattern([factor * a for a in self.own], [factor * b for b in self.below])
 
+    def to(self, dtype: torch.dtype) -> Pattern:
+        return Pattern([a.to(dtype) for a in self.own], [b.to(dtype) for b in self.below])
+
     def __getitem__(self, row: int) -> Pattern:
         """One of a batch."""
         return Pattern([a[row] for a in self.own], [b[row] for b in self.below])
@@ -53,6 +56,10 @@ class Completed:
 
     def times(self, factor: float) -> Completed:
         return Completed([factor * J for J in self.J], self.E, self.blocks.times(factor))
+
+    def to(self, dtype: torch.dtype) -> Completed:
+        J, E = ([part.to(dtype) for part in parts] for parts in (self.J, self.E))
+        return Completed(J, E, self.blocks.to(dtype))
 
 
 def schur_factors(chain: ScaledChain, lam: list[Tensor], rho: float) -> list[Tensor] | None:

@@ -45,6 +45,9 @@ class ScaledChain:
         logs = [math.log(norm) + math.log(gain) for norm, gain in zip(norms, gains, strict=True)]
         return cls([part / gain for part, gain in zip(parts, gains, strict=True)], logs)
 
+    def to(self, dtype: torch.dtype) -> ScaledChain:
+        return ScaledChain([part.to(dtype) for part in self.A], self.log_norms)
+
     @property
     def widths(self) -> list[int]:
         return [A.shape[0] for A in self.A[:-1]]

@@ -24,7 +24,9 @@ from certlip.lmi.chain.start import Point, boundary, inside
 LAYERS, FIXED = 6, 3
 #: The gap of a window that is enough, and its steps at most. As the gap of a chain is the sum of those
 #: of its layers, that of a window is smaller than what is wanted of all.
-GAP, STEPS = 0.1, 60
+GAP, STEPS = 0.3, 60
+#: Sweeps of a window before its steps.
+SWEEPS = 9
 
 
 def slid(
@@ -36,11 +38,12 @@ def slid(
     """
     A, K = chain.A, len(chain.widths)
     past: list[Tensor] = []
+    known: list[Tensor] = []  # of the layers that the window before looked ahead at
     head, rho, first = A[0], 1.0, 0
     while True:
         last = min(first + LAYERS, K)
         window = _part(head, A[first + 1 : last + 1])
-        point = None if over() else _solved(window, over)
+        point = None if over() else _solved(window, known, over)
         if point is None:
             rest = boundary(_part(head, A[first + 1 :]), None)
             return (None if rest is None else _joined(past, rho, rest)), None
@@ -53,6 +56,7 @@ def slid(
         if moved is None:
             return None, None
         past, rho = _joined(past, rho, kept)
+        known = [part / point[1] for part in point[0][FIXED:]]
         head, first = moved, first + FIXED
 
 
@@ -64,13 +68,20 @@ def _joined(past: list[Tensor], rho: float, point: Point) -> Point:
     return [*(point[1] * part for part in past), *point[0]], point[1] * rho
 
 
-def _solved(window: ScaledChain, over: Callable[[], bool]) -> Point | None:
+def _begun(window: ScaledChain, known: list[Tensor]) -> Point | None:
+    """The multipliers that are known for the first layers, and the closed form behind them."""
+    moved = _moved_on(window, (known, 1.0))
+    rest = None if moved is None else boundary(_part(moved, window.A[len(known) + 1 :]), None)
+    return boundary(window, None) if rest is None else _joined(known, 1.0, rest)
+
+
+def _solved(window: ScaledChain, known: list[Tensor], over: Callable[[], bool]) -> Point | None:
     """A centred interior point; None if there was no time or doubles do not reach one."""
-    best = boundary(window, None)
+    best = _begun(window, known)
     start = None if best is None else inside(window, *best)
     if best is None or start is None:
         return None
-    path = Path(window, best, centred(window, start))
+    path = Path(window, best, centred(window, start, SWEEPS))
     for _ in range(STEPS):
         if path.gap <= GAP or over() or not path.advance():
             break

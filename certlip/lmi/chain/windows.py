@@ -105,7 +105,7 @@ def _factor(H: Tensor) -> tuple[Tensor, Tensor]:
     """Jacobi scaling s and a Cholesky factor of sHs, with as little added to its diagonal as is needed."""
     s = H.diagonal().clamp_min(torch.finfo(H.dtype).tiny).rsqrt()
     H = s[:, None] * (0.5 * (H + H.mT)) * s
-    added = 1e-15
+    added = 4.0 * torch.finfo(H.dtype).eps
     while True:
         factor, info = torch.linalg.cholesky_ex(H + added * torch.eye(len(s)).to(H))
         if not int(info):
