@@ -82,7 +82,7 @@ def certify(
     from certlip.report.terminal import blocks_table, certify_table
 
     from .certifying import certify_run
-    from .gates import parse_fail_under, parse_gates
+    from .gate_words import parse_fail_under, parse_gates
     from .run_folder import check_folder
 
     norms = parse_norms(norm)

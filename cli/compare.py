@@ -25,7 +25,8 @@ def compare(
 ) -> int:
     """Compare two runs: accuracies, bounds, samples gained and lost; gates are about NEW."""
     from .comparing import SCHEMA, compare_rows, differences, read_run, require_comparable
-    from .gates import judge, parse_gates
+    from .gate_words import parse_gates
+    from .gates import judge
     from .measured import Subject
 
     config = session.config if "gates" in session.from_file else None

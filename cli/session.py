@@ -25,6 +25,7 @@ from certlip.errors import InputError, UnsoundError
 from . import config_keys
 from .config import Config
 from .config_shown import given_by_file, show, with_source
+from .device import resolve_device
 from .shared_options import OF_MAIN, SHARED
 
 
@@ -137,26 +138,6 @@ class Session:
             disable=not shown,
             transient=True,
         )
-
-
-def resolve_device(name: str) -> str:
-    """`auto` is CUDA when there is one.
-
-    Raises:
-        InputError: no such device here.
-    """
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    kind, _, index = name.partition(":")
-    if name == "cpu":
-        return name
-    if kind != "cuda" or (index and not index.isdigit()):
-        raise InputError(f"--device {name}: expected auto, cpu, cuda or cuda:i")
-    if not torch.cuda.is_available() or int(index or 0) >= torch.cuda.device_count():
-        raise InputError(f"--device {name}: this machine has no such device")
-    return name
 
 
 def command(

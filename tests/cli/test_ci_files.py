@@ -12,7 +12,7 @@ import pytest
 import typer
 import yaml
 from certlip_cli.config_keys import keys_of, name_variables
-from certlip_cli.gates import parse_gates
+from certlip_cli.gate_words import parse_gates
 from certlip_cli.main import app
 
 from certlip.report import FORMATS

@@ -8,7 +8,8 @@ from fractions import Fraction
 
 import jsonschema
 import pytest
-from certlip_cli.gates import judge, parse_gates
+from certlip_cli.gate_words import parse_gates
+from certlip_cli.gates import judge
 from certlip_cli.measured import Measured
 
 from certlip.errors import InputError

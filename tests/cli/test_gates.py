@@ -40,7 +40,8 @@ def test_a_gate_that_only_undecided_samples_could_save_is_inconclusive(certlip, 
 @pytest.mark.parametrize("share", [1, 5, 11, 28, 55, 56, 57, 58, 99])
 def test_a_gate_is_the_decimal_that_was_written(share):
     """The double nearest to 0.55 lies above 0.55; 55 of 100 samples meet 0.55 all the same."""
-    from certlip_cli.gates import judge, parse_fail_under
+    from certlip_cli.gate_words import parse_fail_under
+    from certlip_cli.gates import judge
     from certlip_cli.measured import Measured
 
     def counted(certified):
