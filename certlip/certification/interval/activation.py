@@ -6,8 +6,10 @@ import numpy as np
 import torch
 
 from certlip.blocks import Activation, Sigma
+from certlip.blocks.activations import ReLU
 from certlip.certification.interval.base import Step
 from certlip.certification.interval.box import between, ends
+from certlip.certification.interval.relu import apart, relu, together
 from certlip.linalg.rigorous.ball import Ball
 from certlip.linalg.rigorous.rounding import TINY, up
 
@@ -19,13 +21,22 @@ class Activate(Step):
         self.sigma = sigma
         relative = sigma.relative_error().numpy()
         self.relative = relative if relative.any() else None
+        self.is_relu = all(kind == ReLU() for kind, _ in sigma.segments)
 
     def __call__(self, box: Ball) -> Ball:
+        if self._is_quick(box):
+            return relu(apart(box))
         low, high = map(self._at, ends(box))
         if self.relative is not None:
             low = low - up(up(self.relative * np.abs(low)) + TINY)
             high = high + up(up(self.relative * np.abs(high)) + TINY)
         return between(low, high)
+
+    def onward(self, box: Ball) -> Ball:
+        return relu(box) if together(box) and self._is_quick(box) else self(box)
+
+    def _is_quick(self, box: Ball) -> bool:
+        return self.is_relu and bool(np.isfinite(box.mid.sum()))
 
     def _at(self, v: np.ndarray) -> np.ndarray:
         return self.sigma.forward(torch.from_numpy(v)).numpy()

@@ -2,64 +2,82 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import numpy as np
 
 from certlip.blocks import Affine
 from certlip.certification.interval.base import Step
-from certlip.linalg.rigorous.ball import Ball
-from certlip.linalg.rigorous.rounding import TINY, U, gamma, norm_up
+from certlip.linalg.rigorous.ball import Ball, as_ball, magnitude
+from certlip.linalg.rigorous.rounding import TINY, gamma, norm_up, sum_up, up
 
 
-class Matrix(Step):
+class Linear(Step):
     """|y − (Wc + b)| ≤ |W|r, and the rounding of Wc + b: two products.
 
-    |fl(Wc) − Wc| ≤ γ_k|W||c| in any order of the sums, so that γ_k|c| joins the radius before its product.
-    Of a point, without radius, γ_k‖w_i‖‖c‖ is enough, and one product. W and b may be balls: what they are
-    off by is bounded as well.
+    Every output is a sum of k products and its bias: |fl(Wc + b) − (Wc + b)| ≤ γ_{k+1}(|W||c| + |b|) in any
+    order of the sums, so that γ_{k+1}|c| joins the radius before its product. Of a point, without
+    radius, γ_{k+1}‖w_i‖‖c‖ is enough, and one product. W and b may be balls: what they are off by is
+    bounded as well. What the radius loses on its way is made good in its weights, beforehand.
+
+    Args:
+        W: The products of every sum, (sums, k).
+        b: (sums,).
+        repeat: How many outputs have the same products, one after the other.
     """
 
     linear = True
 
-    def __init__(self, W: np.ndarray | Ball, b: np.ndarray | Ball) -> None:
-        W, b = (a if isinstance(a, Ball) else Ball(a) for a in (W, b))
-        self.W, self.b = W, b
-        self.k = W.shape[1]
-        self.mid_T = W.mid.T
-        self.size_T = np.abs(W.mid).T if W.rad is None else (np.abs(W.mid) + W.rad).T
-        self.rad_T = None if W.rad is None else W.rad.T
+    def __init__(self, W: np.ndarray | Ball, b: np.ndarray | Ball, repeat: int = 1) -> None:
+        self.W, self.b = as_ball(W), as_ball(b)
+        k = self.W.shape[1]
+        self.off = gamma(k + 1)
         # nonnegative sums of k terms, each rounded a few times on its way
-        self.factor = 1.0 + 2.0 * gamma(self.k + 8)
-        self.rows = norm_up(self.size_T, axis=0)
+        room = 1.0 + 2.0 * gamma(k + 8)
+        self.mid_T, self.size_T = self.W.mid.T, up(magnitude(self.W) * room).T
+        self.rad_T = None if self.W.rad is None else up(self.W.rad * room).T
+        shift = np.abs(self.b.mid) * self.off + self.b.radius()
+        # γ|c| may underflow where c is denormal, and |W| be large
+        floor = up((shift + TINY * (1.0 + sum_up(self.size_T, axis=0))) * room)
+        rows = norm_up(self.size_T, axis=0)
+        self.bias, self.floor, self.rows = (np.repeat(a, repeat) for a in (self.b.mid, floor, rows))
+
+    @abstractmethod
+    def sums(self, x: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """x (batch, d) with weights (k, sums) in place of W: (batch, outputs)."""
 
     def __call__(self, box: Ball) -> Ball:
-        mid = box.mid @ self.mid_T
         if box.rad is None and self.rad_T is None:
-            off = gamma(self.k) * (norm_up(box.mid)[:, None] * self.rows)
-            return shifted(Ball(mid, off * self.factor + TINY), self.b)
-        left = np.abs(box.mid)
-        spread = None if self.rad_T is None else left @ self.rad_T
-        left *= gamma(self.k)
-        left += box.radius()
-        left += TINY  # γ|c| may underflow where c is denormal, and |W| be large
-        rad = left @ self.size_T
+            mid, size = self._centre(box.mid), norm_up(box.mid) * self.off
+            rad = np.multiply(size[:, None], self.rows, out=np.empty_like(mid))
+            rad += self.floor
+            return Ball(mid, rad)
+        return self.onward(Ball(box.mid.copy("K"), box.radius()))
+
+    def onward(self, box: Ball) -> Ball:
+        if box.rad is None:
+            return self(box)
+        mid, left = self._centre(box.mid), np.abs(box.mid, out=box.mid)
+        spread = None if self.rad_T is None else self.sums(left, self.rad_T)
+        left *= self.off
+        left += box.rad
+        rad = self.sums(left, self.size_T)
         if spread is not None:
             rad += spread
-        rad *= self.factor
-        rad += TINY
-        return shifted(Ball(mid, rad), self.b)
+        rad += self.floor
+        return Ball(mid, rad)
+
+    def _centre(self, x: np.ndarray) -> np.ndarray:
+        y = self.sums(x, self.mid_T)
+        y += self.bias
+        return y
 
 
-def shifted(box: Ball, b: Ball) -> Ball:
-    """The box moved by b (d,): one rounding per entry."""
-    mid = box.mid + b.mid
-    rad = np.abs(mid)
-    rad *= U
-    rad += box.radius()
-    if b.rad is not None:
-        rad += b.rad
-    rad *= 1.0 + 8.0 * U
-    rad += TINY
-    return Ball(mid, rad)
+class Matrix(Linear):
+    """W as it stands: every output has products of its own."""
+
+    def sums(self, x: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        return x @ weights
 
 
 def affine(block: Affine) -> list[Step]:

@@ -11,7 +11,8 @@ from certlip.linalg.rigorous.ball import Ball
 class Step(ABC):
     """A function of rows, applied to boxes.
 
-    Law: the box that comes out holds f(x) for every x of the box that goes in, whatever was rounded.
+    Law: the box that comes out holds f(x) for every x of the box that goes in, whatever was rounded;
+    its arrays belong to nobody else.
     """
 
     #: Whether f is affine: then its box is that of the centre, and a radius that grows linearly.
@@ -20,3 +21,7 @@ class Step(ABC):
     @abstractmethod
     def __call__(self, box: Ball) -> Ball:
         """The box of f(x), for rows (batch, d)."""
+
+    def onward(self, box: Ball) -> Ball:
+        """The same, and the arrays of `box` may be overwritten."""
+        return self(box)

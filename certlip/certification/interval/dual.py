@@ -22,7 +22,7 @@ from certlip.blocks.activations import ReLU
 from certlip.certification.interval.affine import Matrix
 from certlip.certification.interval.box import ends
 from certlip.certification.interval.equilibrium import State
-from certlip.certification.interval.network import IntervalBounds, Start, linear_start, through
+from certlip.certification.interval.network import IntervalBounds, Start, linear_start, onward
 from certlip.errors import UnsupportedError
 from certlip.linalg.rigorous.ball import Ball, magnitude
 from certlip.linalg.rigorous.rounding import TINY, down, gamma, sum_up, up
@@ -63,18 +63,17 @@ class DualBounds(IntervalBounds):
     def start(self, x: np.ndarray) -> Start:
         return linear_start(self.prefix, x)
 
-    def lower(self, start: Start, r: np.ndarray, a: np.ndarray) -> np.ndarray:
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            x = through(self.body, start.within(r))
-            c = self.driving(x)
-            z = self.state(c)
-            lowers = self.margins.lower(z, a)
-            low, high = ends(self.state.W(z) + c)
-            for each in np.unique(a):
-                rows = np.flatnonzero(a == each)
-                found = self._against(self.margins.rows(int(each)), x[rows], low[rows], high[rows])
-                lowers[rows] = np.fmax(lowers[rows], found)
-            return lowers
+    def _lower(self, box: Ball, a: np.ndarray) -> np.ndarray:
+        x = onward(self.body, box)
+        c = self.driving(x)
+        z = self.state(c)
+        lowers = self.margins.lower(z, a)
+        low, high = ends(self.state.W(z) + c)
+        for each in np.unique(a):
+            rows = np.flatnonzero(a == each)
+            found = self._against(self.margins.rows(int(each)), x[rows], low[rows], high[rows])
+            lowers[rows] = np.fmax(lowers[rows], found)
+        return lowers
 
     def _against(self, D: Matrix, x: Ball, low: np.ndarray, high: np.ndarray) -> np.ndarray:
         """(rows, classes): bounds of all rows of Dz + d."""

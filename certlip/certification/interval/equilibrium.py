@@ -21,7 +21,7 @@ from certlip.certification.interval.activation import Activate
 from certlip.certification.interval.affine import Matrix
 from certlip.certification.interval.base import Step
 from certlip.certification.interval.box import between, ends, inside, nothing
-from certlip.certification.interval.convolution import Kernel
+from certlip.certification.interval.convolution import kernel
 from certlip.certification.interval.perron import Perron
 from certlip.errors import UnsupportedError
 from certlip.linalg.operators import Dense, Operator, convolution
@@ -120,9 +120,9 @@ def conv_equilibrium(block: ConvEquilibrium) -> list[Step]:
         return convolution(K, block.torus)
 
     operator = Paired(on_torus(block.W), on_torus(block.W.abs()))
-    state = State(Kernel(W, *shape), operator, block.sigma, _perron(sums, block.pixels))
-    driving = Kernel(block.U.numpy(), *shape, block.b_z.numpy())
-    return [driving, state, Kernel(block.G.numpy(), *shape, block.b_y.numpy())]
+    state = State(kernel(W, *shape), operator, block.sigma, _perron(sums, block.pixels))
+    driving = kernel(block.U.numpy(), *shape, block.b_z.numpy())
+    return [driving, state, kernel(block.G.numpy(), *shape, block.b_y.numpy())]
 
 
 def _perron(S: np.ndarray, pixels: int) -> Perron:

@@ -17,15 +17,20 @@ from certlip.linalg.rigorous.rounding import TINY, gamma
 
 
 class Move(Step):
-    """Every number goes to one place at most, and the others are 0: exact."""
+    """Every number goes to one place at most, and the others are 0: exact. `width` counts the inputs."""
 
     linear = True
 
-    def __init__(self, move: Callable[[np.ndarray], Local]) -> None:
-        self.move = move
+    def __init__(self, move: Callable[[np.ndarray], Local], width: int) -> None:
+        self.move, self.width = move, width
 
     def __call__(self, box: Ball) -> Ball:
         return Ball(self.move(box.mid).y, self.move(box.radius()).y)
+
+    def source(self) -> np.ndarray:
+        """Which input every output is, (outputs,); `width` where it is 0."""
+        numbers = self.move(np.arange(1.0, self.width + 1.0)[None]).y[0].astype(np.int64)
+        return np.where(numbers == 0, self.width, numbers - 1)
 
 
 class Pool(Step):
@@ -57,11 +62,11 @@ class Sort(Step):
 
 
 def resize(block: Resize) -> list[Step]:
-    return [Move(partial(image.resize, block))]
+    return [Move(partial(image.resize, block), block.in_width)]
 
 
 def window(block: Window) -> list[Step]:
-    return [Move(partial(image.window, block))]
+    return [Move(partial(image.window, block), block.in_width)]
 
 
 def pooling(block: Pooling) -> list[Step]:

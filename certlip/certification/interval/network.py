@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,13 +30,14 @@ from certlip.certification.interval.box import around
 from certlip.certification.interval.convolution import convolution
 from certlip.certification.interval.equilibrium import conv_equilibrium, equilibrium
 from certlip.certification.interval.margins import split
+from certlip.certification.interval.merge import merged
 from certlip.certification.interval.moves import group_sort, pooling, resize, window
 from certlip.certification.interval.normalize import normalize
 from certlip.certification.interval.residual import conv_residual, residual
 from certlip.errors import UnsupportedError
 from certlip.linalg.rigorous import require_ieee
 from certlip.linalg.rigorous.ball import Ball
-from certlip.linalg.rigorous.rounding import TINY, U
+from certlip.linalg.rigorous.rounding import TINY, U, up
 
 #: The steps of a block, by its kind. To add one: its file, a line here.
 INTERVALS: dict[type[Block], Callable[[Any], list[Step]]] = {
@@ -53,6 +54,9 @@ INTERVALS: dict[type[Block], Callable[[Any], list[Step]]] = {
     Window: window,
     GroupSort: group_sort,
 }
+
+#: Numbers of the boxes that go through a network together, and the fewest rows of a matrix product.
+WORKING, FEWEST = 2**17, 32
 
 
 class IntervalBounds:
@@ -74,8 +78,8 @@ class IntervalBounds:
                 steps += rule(block)
             except UnsupportedError as error:
                 raise UnsupportedError(f"block {k} ({block.kind}): {error}") from None
-        self.steps = steps
-        body, self.margins = split(steps)
+        self.steps = merged(steps)
+        body, self.margins = split(self.steps)
         first = next((i for i, step in enumerate(body) if not step.linear), len(body))
         self.prefix, self.body = body[:first], body[first:]
 
@@ -93,35 +97,56 @@ class IntervalBounds:
         NaN, or −∞, where nothing is proven.
         """
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            return self.margins.lower(through(self.body, start.within(r)), a)
+            return np.concatenate([self._lower(box, a[rows]) for rows, box in start.within(r)])
+
+    def _lower(self, box: Ball, a: np.ndarray) -> np.ndarray:
+        """The same for boxes of what goes into the body, which may be overwritten."""
+        return self.margins.lower(onward(self.body, box), a)
 
 
 class Start:
     """What r ↦ the box of the first affine steps is made of: radii grow linearly with r.
 
+    Rows go in parts whose boxes stay in the cache on their way through the network.
+
     Args:
-        centre: The box of x itself.
         unit: (1, features): the radius that an input radius of 1 gives, rounded up.
+        parts: Rows of the batch, and the box of x itself, whose radius is overwritten.
     """
 
-    def __init__(self, centre: Ball, unit: np.ndarray) -> None:
-        self.centre, self.unit = centre, unit
+    def __init__(self, unit: np.ndarray, parts: list[tuple[slice, Ball]]) -> None:
+        self.unit = up(unit)  # beforehand what the product and the sum of `within` may lose
+        self.parts = [(rows, box.mid, box.radius()) for rows, box in parts]
+        for _, _, own in self.parts:
+            own *= 1.0 + 4.0 * U
+            own += TINY
 
-    def within(self, r: np.ndarray) -> Ball:
-        """The box for ‖x′ − x‖∞ ≤ r."""
-        rad = r[:, None] * self.unit + self.centre.radius()
-        return Ball(self.centre.mid, rad * (1.0 + 8.0 * U) + TINY)
+    def within(self, r: np.ndarray) -> Iterator[tuple[slice, Ball]]:
+        """The boxes for ‖x′ − x‖∞ ≤ r (batch,), and whose they are."""
+        for rows, mid, own in self.parts:
+            rad = np.multiply(r[rows, None], self.unit, out=np.empty_like(mid))
+            rad += own
+            yield rows, Ball(mid.copy("K"), rad)
 
 
 def linear_start(steps: Sequence[Step], x: np.ndarray) -> Start:
     """Rows x (batch, d) through affine steps, and |A|1 for their matrix A, rounded up."""
-    unit = around(np.zeros((1, x.shape[1])), np.ones(1))
-    return Start(through(steps, Ball(x)), through(steps, unit).radius())
+    unit = through(steps, around(np.zeros((1, x.shape[1])), np.ones(1))).radius()
+    step = max(FEWEST, WORKING // max(unit.shape[1], x.shape[1], 1))
+    parts = [slice(first, first + step) for first in range(0, max(len(x), 1), step)]
+    return Start(unit, [(rows, through(steps, Ball(x[rows]))) for rows in parts])
 
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def through(steps: Sequence[Step], box: Ball) -> Ball:
     """The box behind some steps."""
-    for step in steps:
+    for step in steps[:1]:
         box = step(box)
+    return onward(steps[1:], box)
+
+
+def onward(steps: Sequence[Step], box: Ball) -> Ball:
+    """The same, and the arrays of `box` may be overwritten."""
+    for step in steps:
+        box = step.onward(box)
     return box

@@ -11,7 +11,7 @@ from certlip.blocks import ConvResidual, Residual
 from certlip.certification.interval.activation import Activate
 from certlip.certification.interval.affine import Matrix
 from certlip.certification.interval.base import Step
-from certlip.certification.interval.convolution import Kernel
+from certlip.certification.interval.convolution import kernel
 from certlip.linalg.rigorous.ball import Ball
 
 
@@ -33,6 +33,6 @@ def residual(block: Residual) -> list[Step]:
 
 def conv_residual(block: ConvResidual) -> list[Step]:
     parts = block.K.numpy(), block.height, block.width, block.padding
-    there, back = Kernel(*parts, block.b.numpy()), Kernel(*parts, adjoint=True)
+    there, back = kernel(*parts, block.b.numpy()), kernel(*parts, adjoint=True)
     D = np.repeat(block.D.numpy(), block.pixels)
     return [Detour(there, Activate(block.sigma), D, back)]
