@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from sealed import put, read, scale, text, times, write
-from test_certificate_write import NETWORKS
+from written import NETWORKS
 
 from certlip.blocks import GroupSort, Network, Resize, Window
 from certlip.certificate import claims_of, write_certificate
