@@ -8,7 +8,17 @@ import typer
 
 from certlip.errors import InputError
 
-from .fitting import BatchSize, Epochs, LearningRate, MaxMinutes, RecipeName, Resume, Run, tune
+from .fitting import (
+    BatchSize,
+    Epochs,
+    LearningRate,
+    MaxMinutes,
+    RecipeName,
+    Resume,
+    Run,
+    read_splits,
+    tune,
+)
 from .options import (
     DataDir,
     Limit,
@@ -17,7 +27,6 @@ from .options import (
     OutDir,
     TrainSplit,
     emit_run,
-    read_data,
     read_model,
 )
 from .ranks import together
@@ -62,8 +71,7 @@ def finetune(
     settings = source.finetune.with_options(
         epochs=epochs, batch_size=batch_size, lr=lr, kernel_l1=kernel_l1, seed=session.seed
     )
-    data = read_data(name, data_dir, split, limit)
-    validation = read_data(name, data_dir, "validation", limit)
+    data, validation = read_splits(session, name, data_dir, split, limit)
     if data.width != network.in_width or data.classes > network.classes:
         raise InputError(
             f"{name} has {data.width} inputs and {data.classes} classes, the model "

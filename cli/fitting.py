@@ -14,6 +14,7 @@ import typer
 
 from certlip.errors import InconclusiveError, InputError
 
+from .options import read_data
 from .ranks import ranks
 from .session import Session
 from .watching import watch
@@ -76,6 +77,21 @@ class Run:
             except InconclusiveError:
                 ranks().check()
                 raise
+
+
+def read_splits(
+    session: Session, name: str, data_dir: Path | None, split: str, limit: int | None
+) -> tuple[Dataset, Dataset]:
+    """What is trained on and what is validated on; says where --limit leaves classes out."""
+    train, validation = (read_data(name, data_dir, s, limit) for s in (split, "validation"))
+    for data in (train, validation):
+        present = len(set(data.label.tolist()))
+        if limit is not None and present < data.classes:
+            session.say(
+                f"the first {len(data):,} samples of {data.split} are of {present} of "
+                f"{data.classes} classes: datasets of folders lie in the order of their classes"
+            )
+    return train, validation
 
 
 def tune(

@@ -14,8 +14,18 @@ from typer.core import TyperCommand
 
 from certlip.errors import InputError
 
-from .fitting import BatchSize, Epochs, LearningRate, MaxMinutes, RecipeName, Resume, Run, tune
-from .options import DataDir, Limit, OptionalDataset, TrainSplit, emit_run, read_data
+from .fitting import (
+    BatchSize,
+    Epochs,
+    LearningRate,
+    MaxMinutes,
+    RecipeName,
+    Resume,
+    Run,
+    read_splits,
+    tune,
+)
+from .options import DataDir, Limit, OptionalDataset, TrainSplit, emit_run
 from .ranks import together
 from .session import Session, command
 
@@ -68,8 +78,7 @@ def train(
     session.prepare_torch()
     options = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": session.seed}
     name = dataset or source.dataset
-    data = read_data(name, data_dir, split, limit)
-    validation = read_data(name, data_dir, "validation", limit)
+    data, validation = read_splits(session, name, data_dir, split, limit)
     if source.origin is None:
         settings = source.train.with_options(**options, precision=precision)
         network = _train(run, source, data, validation, settings, out)

@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 
+import numpy as np
 import pytest
 import torch
 from forked import end, start
@@ -15,6 +16,7 @@ from forked import end, start
 from certlip.blocks import load
 from certlip.lmi import prove
 
+PARTS = ("train", "validation")
 RECIPE = """
 note = "tiny"
 family = "sll"
@@ -109,6 +111,16 @@ def test_a_full_disk_is_one_line_and_the_checkpoint_stays(certlip, line, tmp_pat
 
 def metrics(folder):
     return (folder / "metrics.jsonl").read_text().splitlines()
+
+
+def test_a_limit_that_leaves_classes_out_is_said(certlip, recipe, tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {f"x_{s}": rng.integers(0, 256, (30, 1, 8, 8), dtype=np.uint8) for s in PARTS}
+    np.savez(tmp_path / "d.npz", **arrays, **{f"y_{s}": np.arange(30) // 10 for s in PARTS})
+    line = ("train", "--recipe", recipe, "--dataset", f"npz:{tmp_path / 'd.npz'}", "--epochs", 1)
+    few = certlip(*line, "--limit", 20, "--out", tmp_path / "few")
+    assert "the first 20 samples of train are of 2 of 3 classes" in few.err
+    assert "classes" not in certlip(*line, "--limit", 30, "--out", tmp_path / "all").err
 
 
 def begun_with(recipe):
