@@ -113,7 +113,10 @@ def certify(
         check_folder(report, resume)
     elif resume:
         raise InputError("--resume: expected --report DIR, the folder of the run to go on with")
-    values = {name: parse_eps(eps or own) for name, own in zip(NORMS, (EPS, EPS_LINF), strict=True)}
+    values = {
+        name: parse_eps(own if eps is None else eps)
+        for name, own in zip(NORMS, (EPS, EPS_LINF), strict=True)
+    }
     config = session.config if "gates" in session.from_file else None
     required = [*parse_gates(gates, config), *parse_fail_under(fail_under)]
     tried = parse_attacks(attacks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,6 +54,9 @@ def check_writable(option: str, path: Path | None) -> None:
         while not folder.exists():
             folder = folder.parent
         writable = folder.is_dir() and os.access(folder, os.W_OK)
+        if writable:  # may still be no place for files, such as /proc
+            with tempfile.TemporaryFile(dir=folder):
+                pass
     except OSError as error:  # a name that is too long, a folder that may not be searched
         raise InputError(f"{option} {path}: cannot be written ({error.strerror})") from None
     if not writable:

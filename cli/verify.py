@@ -40,6 +40,9 @@ def verify(
     data_hash = None
     if dataset is not None:
         data_hash = read_data(dataset, data_dir, split, limit).sha256()
+    if not certificate.is_file():
+        what = "a folder" if certificate.is_dir() else "no such file"
+        raise InputError(f"{certificate}: {what}; expected a certificate, FILE.certlip")
     start = time.perf_counter()
     try:
         with session.console.status("re-proving"):
