@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import make_document, make_samples
+from documents import make_document, make_samples
 from hypothesis import given
 from hypothesis import strategies as st
 

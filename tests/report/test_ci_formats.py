@@ -9,7 +9,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from conftest import make_document, make_samples
+from documents import make_document, make_samples
 from hypothesis import given
 from hypothesis import strategies as st
 from standards import SARIF, junit

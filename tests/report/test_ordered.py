@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from conftest import make_document, make_samples
+from documents import make_document, make_samples
 from hypothesis import given
 from hypothesis import strategies as st
 
