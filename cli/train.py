@@ -77,8 +77,7 @@ def train(
     run = Run(session, resume, max_minutes, compiled)
     session.prepare_torch()
     options = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": session.seed}
-    name = dataset or source.dataset
-    data, validation = read_splits(session, name, data_dir, split, limit)
+    data, validation = read_splits(session, dataset or source.dataset, data_dir, split, limit)
     if source.origin is None:
         settings = source.train.with_options(**options, precision=precision)
         network = _train(run, source, data, validation, settings, out)
@@ -144,9 +143,8 @@ def _show_list(session: Session) -> int:
         table.add_row(r.name, "\n".join(line for line in lines if line))
     session.say(table)
     first = {name: recipe_for(name) for name in (*MODELS, *NAMED, *BOXED)}
-    for name, recipe in first.items():
-        if name not in {r.family for r in recipes}:
-            session.say(f"without a recipe of its own: {recipe.note}")
+    for name in sorted(first.keys() - {r.family for r in recipes}):
+        session.say(f"without a recipe of its own: {first[name].note}")
     session.emit(
         {
             "schema": "certlip/recipes/1",

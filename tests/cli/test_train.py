@@ -115,12 +115,12 @@ def metrics(folder):
 
 def test_a_limit_that_leaves_classes_out_is_said(certlip, recipe, tmp_path):
     rng = np.random.default_rng(0)
-    arrays = {f"x_{s}": rng.integers(0, 256, (30, 1, 8, 8), dtype=np.uint8) for s in PARTS}
-    np.savez(tmp_path / "d.npz", **arrays, **{f"y_{s}": np.arange(30) // 10 for s in PARTS})
+    arrays = {f"x_{s}": rng.integers(0, 256, (90, 1, 8, 8), dtype=np.uint8) for s in PARTS}
+    np.savez(tmp_path / "d.npz", **arrays, **{f"y_{s}": np.arange(90) // 30 for s in PARTS})
     line = ("train", "--recipe", recipe, "--dataset", f"npz:{tmp_path / 'd.npz'}", "--epochs", 1)
-    few = certlip(*line, "--limit", 20, "--out", tmp_path / "few")
-    assert "the first 20 samples of train are of 2 of 3 classes" in few.err
-    assert "classes" not in certlip(*line, "--limit", 30, "--out", tmp_path / "all").err
+    few = certlip(*line, "--limit", 60, "--out", tmp_path / "few")
+    assert "the first 60 samples of train are of 2 of 3 classes" in few.err
+    assert "classes" not in certlip(*line, "--limit", 90, "--out", tmp_path / "all").err
 
 
 def begun_with(recipe):

@@ -51,7 +51,7 @@ def small_model(tmp_path_factory):
 @pytest.mark.parametrize("words", [*BAD, *BAD_OF_TRAIN])
 def test_a_bad_option_of_train_is_one_line_and_no_run(certlip, tmp_path, words):
     out = tmp_path / "out"
-    result = certlip("train", "--limit", 20, "--out", out, *words.split())
+    result = certlip("train", "--limit", 60, "--out", out, *words.split())
     refused_in_one_line(result, (BAD | BAD_OF_TRAIN)[words])
     assert not (out / "checkpoint.pt").exists()
 
@@ -59,7 +59,7 @@ def test_a_bad_option_of_train_is_one_line_and_no_run(certlip, tmp_path, words):
 @pytest.mark.parametrize("words", [*BAD, *BAD_OF_FINETUNE])
 def test_a_bad_option_of_finetune_is_one_line_and_no_run(certlip, small_model, tmp_path, words):
     out = tmp_path / "out"
-    result = certlip("finetune", small_model, "--limit", 20, "--out", out, *words.split())
+    result = certlip("finetune", small_model, "--limit", 60, "--out", out, *words.split())
     refused_in_one_line(result, (BAD | BAD_OF_FINETUNE)[words])
     assert not (out / "checkpoint.pt").exists()
 
