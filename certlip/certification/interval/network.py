@@ -132,7 +132,7 @@ class Start:
 def linear_start(steps: Sequence[Step], x: np.ndarray) -> Start:
     """Rows x (batch, d) through affine steps, and |A|1 for their matrix A, rounded up."""
     unit = through(steps, around(np.zeros((1, x.shape[1])), np.ones(1))).radius()
-    step = max(FEWEST, WORKING // max(unit.shape[1], x.shape[1], 1))
+    step = max(FEWEST, WORKING // max(unit.shape[1], 1))
     parts = [slice(first, first + step) for first in range(0, max(len(x), 1), step)]
     return Start(unit, [(rows, through(steps, Ball(x[rows]))) for rows in parts])
 
