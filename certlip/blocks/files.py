@@ -62,7 +62,8 @@ def load(path: str | Path) -> Network:
     except OSError as error:  # a name that is too long, a folder that may not be searched
         raise InputError(f"{path}: cannot be read ({line_of(error)})") from None
     if not found:
-        raise InputError(f"{path}: no such file")
+        what = "a folder; expected a model file" if path.is_dir() else "no such file"
+        raise InputError(f"{path}: {what}")
     readers = {".pt": _read_pt, ".safetensors": _read_safetensors}
     if path.suffix not in readers:
         raise InputError(f"{path}: expected a model file that ends in .pt or .safetensors")

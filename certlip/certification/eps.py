@@ -40,7 +40,7 @@ def _one(part: str) -> Eps:
     if match is None:
         raise InputError(f"--eps {part!r}: expected a positive number such as 36/255, 0.1 or 1")
     if match[2] is not None and int(match[2]) == 0:
-        raise InputError(f"--eps {part!r}: division by zero")
+        raise InputError(f"--eps {part!r}: a number over 0; expected one such as 36/255, 0.1 or 1")
     exact = Fraction(part)
     try:
         value = float(exact)

@@ -27,7 +27,7 @@ def test_paths_that_are_no_model_file_are_refused(tmp_path):
     (tmp_path / "m.txt").write_text("x")
     (tmp_path / "m").write_text("x")
     assert_refused(tmp_path / "absent.pt", "no such file")
-    assert_refused(tmp_path / "folder.pt", "no such file")
+    assert_refused(tmp_path / "folder.pt", "a folder; expected a model file")
     assert_refused(tmp_path / "m.txt" / "m.pt", "no such file")
     assert_refused(tmp_path / "m.txt", r"ends in .pt or .safetensors")
     assert_refused(tmp_path / "m", r"ends in .pt or .safetensors")
