@@ -17,8 +17,8 @@ from benchmarks.textbook import TextbookLBEN
 from benchmarks.timing import best
 from benchmarks.twin import BATCH, Broadcasting, TextbookTwin, digits, finetuned, trained_sll
 from certlip.blocks import Network
-from certlip.certification.enclosure.network import ROWS
 from certlip.certification import Certifier
+from certlip.certification.enclosure.network import ROWS
 from certlip.data import load
 from certlip.lmi import NetworkProof, prove
 from certlip.lmi.pairs import pair_bounds
