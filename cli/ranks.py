@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -120,6 +121,13 @@ class Several(Ranks):
         self._together(lambda: dist.barrier())
         dist.destroy_process_group()
 
+    def abandon(self) -> None:
+        """Parts at once: threads of the group that outlive the interpreter would abort it."""
+        import torch.distributed as dist
+
+        with suppress(RuntimeError):
+            dist.destroy_process_group()
+
     def _together(self, work: Callable[[], object]) -> None:
         try:
             work()
@@ -168,7 +176,9 @@ def together(run: Callable[..., int]) -> Callable[..., int]:
             if not (several.first or isinstance(error, PeerError)):
                 line = f"rank {several.rank}: {line}"
             code = error.exit_code if known else CertlipError.exit_code
-            if not several.fail(line, code):
+            first = several.fail(line, code)
+            several.abandon()
+            if not first:
                 return code
             raise (PeerError(line, code) if known else RuntimeError(line)) from error
         finally:

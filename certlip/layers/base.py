@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.amp.autocast_mode import is_autocast_available
 
 from certlip.blocks import Activation, Block, Sigma
 from certlip.blocks.activations import ActivationKind
@@ -49,7 +50,7 @@ class LipschitzLayer(nn.Module, ABC):
 
 def full_precision(device: torch.device) -> AbstractContextManager[object]:
     """Inside, an autocast that is active outside casts nothing."""
-    if torch.is_autocast_enabled(device.type):
+    if is_autocast_available(device.type) and torch.is_autocast_enabled(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()
 

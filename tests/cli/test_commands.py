@@ -238,10 +238,10 @@ def test_interrupt_keeps_what_was_done(certlip, tmp_path, monkeypatch):
 
     original = loop._epoch
 
-    def interrupted(job, stepper, state, clock):
+    def interrupted(job, stepper, state, *others):
         if state.epoch == 11:
             raise KeyboardInterrupt
-        return original(job, stepper, state, clock)
+        return original(job, stepper, state, *others)
 
     line = ("train", "--dataset", "digits", "--epochs", 20, "--limit", 200, "--out", tmp_path)
     monkeypatch.setattr(loop, "_epoch", interrupted)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import jsonschema
@@ -79,9 +80,10 @@ def test_every_form_has_the_code_of_the_run(certlip, line, tmp_path, monkeypatch
 def test_a_process_that_is_interrupted(certlip, line, tmp_path):
     many = line(n=150_000)
     command = [sys.executable, "-m", "certlip_cli", *map(str, many), "--falsify", "0", "--json"]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    # a shell may start what runs in its background deaf to interrupts
+    listens = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, **pipes, start_new_session=True, preexec_fn=listens)
     rows = tmp_path / "r" / "results.jsonl"
     end = time.monotonic() + 120
     while not (rows.exists() and rows.stat().st_size) and time.monotonic() < end:
