@@ -121,6 +121,26 @@ def test_a_wrong_matrix_of_a_transform_is_counted_as_an_error(sides, monkeypatch
     assert (off <= y.error).all()
 
 
+@pytest.mark.parametrize("sides", SIDES)
+@pytest.mark.parametrize("adjoint", [False, True])
+def test_the_norm_of_a_spectrum_is_that_of_the_images(sides, adjoint):
+    rng = np.random.default_rng(0)
+    K, gam = rng.standard_normal((2, 3, *sides)), rng.uniform(0.1, 4.0, 3 if adjoint else 2)
+    matrix = kernel_matrix(torch.from_numpy(K), Torus(*sides), "circular").numpy()
+    A = matrix.T if adjoint else matrix
+    v, off = rng.standard_normal((2, 5, A.shape[1]))
+    off *= 1e-3 / np.linalg.norm(off, axis=1, keepdims=True)
+    by = ByFrequency(K, *sides, adjoint=adjoint)
+    roots = np.repeat(np.sqrt(gam), sides[0] * sides[1])
+    true = np.linalg.norm(v @ A.T * roots, axis=1)
+    bound = by.norm_in(gam, Near.exact(v))
+    assert (true * (1.0 - 1e-14) <= bound).all()
+    assert (bound <= true * (1.0 + 1e-12) + 1e-12).all()
+    near = by.norm_in(gam, Near(v, np.full(5, 1.001e-3)))
+    assert (np.linalg.norm((v + off) @ A.T * roots, axis=1) <= near).all()
+    assert (near > bound + 1e-4).all()  # the error counts
+
+
 def test_both_routes_enclose_the_same_product():
     rng = np.random.default_rng(0)
     for H, W in SIDES:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from certlip.certification.enclosure.base import Map
 from certlip.certification.enclosure.near import Near
+from certlip.certification.enclosure.side_by_side import product
 from certlip.linalg.planes import Planes, turns
 from certlip.linalg.rigorous.ball import Ball, magnitude
 from certlip.linalg.rigorous.frequencies import Spectrum
@@ -35,16 +36,31 @@ class ByFrequency(Map):
         self.numbers = 4 * max(o, i) * (height // 2 + 1) * width  # a spectrum and its product
         planes = Planes(Torus(height, width), torch.float64, torch.device("cpu"), _roots)
         self.forward, self.back = _forward(planes), _back(planes)
+        self.weight = up(planes.weight.numpy())
         self.blocks = _per_frequency(planes, Spectrum(K, height, width), adjoint=adjoint)
 
     def __call__(self, x: Near) -> Near:
-        batch = len(x.v)
-        # a transpose of a matrix first, which is fast
-        v = torch.from_numpy(x.v).mT.contiguous().view(self.i, *self.shape, batch)
-        v, size, error = self.forward(v.permute(1, 2, 0, 3), norm_up(x.v), x.error)
-        v, size, error = self.blocks(v, size, error)
+        v, size, error = self._spectrum(x)
         v, size, error = self.back(v, np.minimum(size, _norms(v)), error)
         return Near(v.permute(2, 0, 1, 3).flatten(0, 2).mT.contiguous().numpy(), error)
+
+    def norm_in(self, gam: np.ndarray, x: Near) -> np.ndarray:
+        """Upper bound (batch,) of ‖K ∗ x‖_Γ, Γ = diag(gam) per channel (o,): by Parseval, without the way
+        back."""
+        v, _, error = self._spectrum(x)
+        energy = v.square().sum(dim=1).numpy()  # (F, o, batch)
+        share = up(self.weight * gam).reshape(1, -1)  # of each channel at each frequency
+        total = product(share, energy.reshape(share.shape[1], -1))[0]
+        largest = np.sqrt(up(share.max()))
+        size = np.sqrt(up(total * (1.0 + 2.0 * gamma(share.size + 8)) + TINY))
+        return up(up(size) + up(up(largest) * error)) + TINY
+
+    def _spectrum(self, x: Near) -> tuple[Tensor, np.ndarray, np.ndarray]:
+        """Planes (F, 2, o, batch) of K ∗ x, and bounds of their norm and error."""
+        # a transpose of a matrix first, which is fast
+        v = torch.from_numpy(x.v).mT.contiguous().view(self.i, *self.shape, len(x.v))
+        v, size, error = self.forward(v.permute(1, 2, 0, 3), norm_up(x.v), x.error)
+        return self.blocks(v, size, error)
 
 
 class _Step:

@@ -2,8 +2,8 @@
 
 As for a dense block, with e = ẑ − σ(W∗ẑ + U∗x + b_z) and 2Γ − ΓW − WᵀΓ ⪰ 2μΓ the state ẑ − e is within
 ‖W∗e‖_Γ/μ of the equilibrium, so ‖G(ẑ − z*)‖ ≤ ‖GΓ^{−1/2}‖(‖e‖_Γ + ‖W∗e‖_Γ/μ). W∗e is computed: fine-tuning
-makes W large at a few frequencies, where a residual is as small as elsewhere. After a step of Newton e is
-so small that ‖W∗e‖_Γ ≤ ‖Γ^{1/2}WΓ^{−1/2}‖‖e‖_Γ will do.
+makes W large at a few frequencies, where a residual is as small as elsewhere. Its norm is that of its
+spectrum, and no larger than ‖Γ^{1/2}WΓ^{−1/2}‖‖e‖_Γ.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 
 from certlip.blocks import ConvEquilibrium
 from certlip.certification.enclosure.base import Local
+from certlip.certification.enclosure.by_frequency import ByFrequency
 from certlip.certification.enclosure.convolution import convolution_map
 from certlip.certification.enclosure.guesses import Polish, residual_and_slopes
 from certlip.certification.enclosure.image import working
@@ -38,6 +39,7 @@ class ConvEquilibriumEncloser:
         )
         self.b_z, self.b_y = (np.repeat(b.numpy(), block.pixels) for b in (block.b_z, block.b_y))
         self.sigma = block.sigma
+        self.gam = gam
         self.root_gam = np.repeat(up(np.sqrt(gam)), block.pixels)
         self.mu, self.gam_root_G, self.gam_W = mu.value, gam_root_G.value, gam_W.value
 
@@ -59,10 +61,16 @@ class ConvEquilibriumEncloser:
         guess = Near.exact(z)
         e = guess - v.activated(self.sigma)
         e_gam = self._in_gam(e)
-        We_gam = self._in_gam(self.W(e)) if polish is None else up(self.gam_W * e_gam)
+        We_gam = np.fmin(self._W_in_gam(e), up(self.gam_W * e_gam))
         distance = up(e_gam + up(We_gam / self.mu))
         y = self.G(guess) + self.b_y
         return y.v, up(up(self.gam_root_G * distance) + y.error), z, e.norm_upper()
+
+    def _W_in_gam(self, e: Near) -> np.ndarray:
+        """Upper bound of ‖W∗e‖_Γ of the true row."""
+        if isinstance(self.W, ByFrequency):
+            return self.W.norm_in(self.gam, e)
+        return self._in_gam(self.W(e))
 
     def _in_gam(self, e: Near) -> np.ndarray:
         """Upper bound of ‖e‖_Γ of the true row."""
