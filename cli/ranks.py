@@ -22,7 +22,9 @@ MEET = timedelta(minutes=5)
 """Time for all processes to start."""
 WAIT = timedelta(days=30)
 """Time for one to wait for another that works: what ends a wait early is that it is gone."""
-FAILED, SAID = "failed", "said"
+PART = timedelta(seconds=5)
+"""Time for all to say that they failed, while rank 0 keeps the store."""
+FAILED, SAID, PARTED = "failed", "said", "parted"
 
 
 class PeerError(CertlipError):
@@ -110,7 +112,9 @@ class Several(Ranks):
         try:
             if not self._store.check([FAILED]):
                 self._store.set(FAILED, f"{code} {line}")
-            return self._store.add(SAID, 1) == 1
+            says = self._store.add(SAID, 1) == 1
+            self._store.set(f"{PARTED}{self.rank}", "")
+            return says
         except RuntimeError:  # with rank 0 its store is gone
             return True
 
@@ -122,9 +126,15 @@ class Several(Ranks):
         dist.destroy_process_group()
 
     def abandon(self) -> None:
-        """Parts at once: threads of the group that outlive the interpreter would abort it."""
+        """Parts after a failure: threads of the group that outlive the interpreter would abort it.
+
+        Rank 0, whose store it is, goes last: one that fails by itself must see who said so.
+        """
         import torch.distributed as dist
 
+        with suppress(RuntimeError):
+            if self.first:
+                self._store.wait([f"{PARTED}{k}" for k in range(self.world)], PART)
         with suppress(RuntimeError):
             dist.destroy_process_group()
 

@@ -144,10 +144,11 @@ def test_a_rank_that_fails_ends_the_others(line, tmp_path):
     ]
 
 
-def test_what_is_wrong_for_all_is_said_once(line, tmp_path):
+@pytest.mark.parametrize("late", [0, 1])
+def test_what_is_wrong_for_all_is_said_once(line, tmp_path, late):
     words = line("sll", tmp_path)
     at = words.index("--report")
-    ranks = launch(2, [*words[:at], *words[at + 2 :]])
+    ranks = launch(2, [*words[:at], *words[at + 2 :]], f"{late}:0:late")
     assert [code for code, *_ in ranks] == [2, 2]
     [said] = "".join(err for *_, err in ranks).strip().splitlines()
     assert "expected --report DIR" in said
