@@ -71,7 +71,7 @@ def finetune(
     settings = source.finetune.with_options(
         epochs=epochs, batch_size=batch_size, lr=lr, kernel_l1=kernel_l1, seed=session.seed
     )
-    data, validation = read_splits(session, name, data_dir, split, limit)
+    data, validation = read_splits(name, data_dir, split, limit)
     if data.width != network.in_width or data.classes > network.classes:
         raise InputError(
             f"{name} has {data.width} inputs and {data.classes} classes, the model "

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from certlip.reparam import Reparametrized
     from certlip.training import Settings
 
-PER_CLASS = 10
-"""With that many samples per class on average, chance leaves no class out."""
 RecipeName = Annotated[
     str | None, typer.Option("--recipe", help="A named set of settings, or a file of one (.toml).")
 ]
@@ -82,16 +80,10 @@ class Run:
 
 
 def read_splits(
-    session: Session, name: str, data_dir: Path | None, split: str, limit: int | None
+    name: str, data_dir: Path | None, split: str, limit: int | None
 ) -> tuple[Dataset, Dataset]:
-    """What is trained on and what is validated on; says where --limit leaves classes out."""
+    """What is trained on and what is validated on."""
     train, validation = (read_data(name, data_dir, s, limit) for s in (split, "validation"))
-    present = len(set(train.label.tolist()))
-    if present < train.classes and limit is not None and limit >= PER_CLASS * train.classes:
-        session.say(
-            f"the first {len(train):,} samples of {split} are of {present} of {train.classes} "
-            "classes: datasets of folders lie in the order of their classes"
-        )
     return train, validation
 
 

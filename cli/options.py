@@ -29,7 +29,7 @@ OptionalDataset = Annotated[str | None, typer.Option("--dataset", help=DATASETS)
 DataDir = Annotated[Path | None, typer.Option(help="Where the dataset's own files lie.")]
 Split = Annotated[str, typer.Option(help="Which split of the dataset.")]
 TrainSplit = Annotated[str, typer.Option("--split", help="Which split to train on.")]
-Limit = Annotated[int | None, typer.Option(help="Only the first N samples.")]
+Limit = Annotated[int | None, typer.Option(help="Only N samples, of folders evenly spaced.")]
 Gates = Annotated[
     str | None,
     typer.Option(help='Such as "lipschitz_upper <= 1.001; max_drop 0.01 vs baseline.json".'),

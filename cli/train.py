@@ -77,7 +77,7 @@ def train(
     run = Run(session, resume, max_minutes, compiled)
     session.prepare_torch()
     options = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": session.seed}
-    data, validation = read_splits(session, dataset or source.dataset, data_dir, split, limit)
+    data, validation = read_splits(dataset or source.dataset, data_dir, split, limit)
     if source.origin is None:
         settings = source.train.with_options(**options, precision=precision)
         network = _train(run, source, data, validation, settings, out)

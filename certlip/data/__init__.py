@@ -11,8 +11,9 @@ import difflib
 import os
 from pathlib import Path
 
-from certlip.data.base import Dataset, DatasetReader
+from certlip.data.base import DatasetReader
 from certlip.data.cifar import Cifar10, Cifar100
+from certlip.data.dataset import Dataset
 from certlip.data.digits import Digits
 from certlip.data.image_folder import ImageFolder
 from certlip.data.mnist import Mnist
@@ -65,7 +66,7 @@ def load(
         name: A dataset of `names()`.
         split: One of the reader's splits.
         data_dir: Folder of the dataset's files; by default the environment's CERTLIP_DATA_DIR.
-        limit: Keep the first `limit` samples, 1 or more.
+        limit: Keep so many samples, 1 or more: see `Dataset.limited`.
 
     Raises:
         InputError: unknown dataset or split, missing or malformed files, limit below 1.
@@ -75,4 +76,4 @@ def load(
         raise InputError(f"limit: {limit}; expected 1 or more samples")
     folder = data_dir or os.environ.get("CERTLIP_DATA_DIR") or None
     dataset = source.read(split, Path(folder) if folder else None)
-    return dataset if limit is None else dataset.first(limit)
+    return dataset if limit is None else dataset.limited(limit)

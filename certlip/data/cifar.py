@@ -10,8 +10,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from certlip.data.base import Dataset, DatasetReader
+from certlip.data.base import DatasetReader
 from certlip.data.cifar_pickle import read_pickle
+from certlip.data.dataset import Dataset
 from certlip.data.file_tree import FileTree, FolderTree
 from certlip.data.tar_tree import TarTree
 from certlip.errors import InputError

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from certlip.data.base import Dataset, DatasetReader
+from certlip.data.base import DatasetReader
+from certlip.data.dataset import Dataset
 
 DIVISOR = 16
 """The brightest grey value; raw / 16 is exact in binary."""

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from certlip.data.base import Dataset, DatasetReader
+from certlip.data.base import DatasetReader
+from certlip.data.dataset import Dataset
 from certlip.data.file_tree import FileTree, FolderTree
 from certlip.data.images import decode_all, held_out, is_image
 from certlip.data.tar_tree import SUFFIXES, TarTree

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from certlip.data.base import Dataset, DatasetReader
+from certlip.data.base import DatasetReader
+from certlip.data.dataset import Dataset
 from certlip.data.idx import read_idx
 from certlip.errors import InputError
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from certlip.data.base import CHUNK, Dataset, DatasetReader
+from certlip.data.base import DatasetReader
+from certlip.data.dataset import CHUNK, Dataset
 from certlip.data.npz_archive import NpzArchive
 from certlip.errors import InputError
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from certlip.data.base import Dataset, DatasetReader
+from certlip.data.base import DatasetReader
+from certlip.data.dataset import Dataset
 from certlip.data.file_tree import FolderTree
 from certlip.data.images import decode_all, held_out
 from certlip.errors import InputError

@@ -8,7 +8,6 @@ import os
 import socket
 import sys
 
-import numpy as np
 import pytest
 import torch
 from forked import end, start
@@ -16,7 +15,6 @@ from forked import end, start
 from certlip.blocks import load
 from certlip.lmi import prove
 
-PARTS = ("train", "validation")
 RECIPE = """
 note = "tiny"
 family = "sll"
@@ -111,16 +109,6 @@ def test_a_full_disk_is_one_line_and_the_checkpoint_stays(certlip, line, tmp_pat
 
 def metrics(folder):
     return (folder / "metrics.jsonl").read_text().splitlines()
-
-
-def test_a_limit_that_leaves_classes_out_is_said(certlip, recipe, tmp_path):
-    rng = np.random.default_rng(0)
-    arrays = {f"x_{s}": rng.integers(0, 256, (90, 1, 8, 8), dtype=np.uint8) for s in PARTS}
-    np.savez(tmp_path / "d.npz", **arrays, **{f"y_{s}": np.arange(90) // 30 for s in PARTS})
-    line = ("train", "--recipe", recipe, "--dataset", f"npz:{tmp_path / 'd.npz'}", "--epochs", 1)
-    few = certlip(*line, "--limit", 60, "--out", tmp_path / "few")
-    assert "the first 60 samples of train are of 2 of 3 classes" in few.err
-    assert "classes" not in certlip(*line, "--limit", 90, "--out", tmp_path / "all").err
 
 
 def begun_with(recipe):

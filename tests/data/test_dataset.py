@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from certlip.data import Dataset
 from certlip.errors import InputError
@@ -67,6 +69,35 @@ def test_first_is_a_view_of_the_first_rows() -> None:
     assert np.shares_memory(first.raw, dataset.stored)
     assert np.array_equal(first.x, dataset.x[:2])
     assert dataset.first(3) is dataset
+
+
+def by_class(order: list[int]) -> Dataset:
+    """Thirty samples of each class, class after class, each with its own number in x."""
+    label = np.repeat(order, 30)
+    x = np.arange(len(label), dtype=np.float64)[:, None]
+    return Dataset("d", "test", x, label, classes=max(order) + 1, shape=(1,))
+
+
+@given(limit=st.integers(1, 100), order=st.permutations([0, 1, 3]))
+def test_a_limit_is_spread_over_samples_that_lie_by_class(limit: int, order: list[int]) -> None:
+    dataset = by_class(order)
+    some = dataset.limited(limit)
+    assert len(some) == min(limit, 90)
+    counts = np.bincount(some.label, minlength=4)[[0, 1, 3]]
+    assert counts.max() - counts.min() <= 1
+    place = some.x[:, 0].astype(int)  # still each sample with its own label, in the same order
+    assert np.array_equal(dataset.label[place], some.label)
+    assert np.all(np.diff(place) > 0)
+    assert dataset.limited(limit).sha256() == some.sha256()
+
+
+@pytest.mark.parametrize(
+    "label", [[0] * 9, [0, 1, 0, 1, 2, 2, 1, 0, 0], [0, 0, 0, 1, 1, 1, 2, 2, 0]]
+)
+def test_of_any_other_order_a_limit_takes_the_first(label: list[int]) -> None:
+    x = np.arange(9.0)[:, None]
+    dataset = Dataset("d", "test", x, np.array(label), classes=3, shape=(1,))
+    assert np.array_equal(dataset.limited(5).x, dataset.x[:5])
 
 
 @pytest.mark.parametrize(

@@ -196,6 +196,7 @@ def test_real_pictures() -> None:
     data = load(f"folder:{JPEG / 'test.tar.xz'}")
     assert (len(data), data.shape, data.classes) == (10_000, (3, 32, 32), 10)
     assert np.bincount(data.label).tolist() == [1000] * 10
+    assert np.bincount(data.limited(50).label).tolist() == [5] * 10
     means = data.stored.reshape(10_000, 3, 1024).mean((0, 2)) / 255
     assert means == pytest.approx(
         [0.4942, 0.4852, 0.4505], abs=2e-3
