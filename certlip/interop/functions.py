@@ -1,7 +1,6 @@
 """What each supported function and tensor method of a traced forward pass does, as operations of a
-`Lowering`. Parameters have the names and defaults of torch; X stands for the input."""
-
-# ruff: noqa: ARG001 — signatures are those of torch
+`Lowering`. Parameters have the names and defaults of torch; X stands for the input, and what
+changes nothing is deleted at once."""
 
 from __future__ import annotations
 
@@ -43,30 +42,36 @@ X, BATCH, SHAPE = _Name("the input"), _Name("the size of the batch"), _Shape("a 
 
 
 def _relu(to: Lowering, input: Any, inplace: bool = False) -> None:
+    del input, inplace
     to.activation(ReLU())
 
 
 def _leaky_relu(
     to: Lowering, input: Any, negative_slope: float = 0.01, inplace: bool = False
 ) -> None:
+    del input, inplace
     to.activation(modules.leaky_relu(negative_slope))
 
 
 def _tanh(to: Lowering, input: Any) -> None:
+    del input
     to.activation(Tanh())
 
 
 def _elu(to: Lowering, input: Any, alpha: float = 1.0, inplace: bool = False) -> None:
+    del input, inplace
     to.activation(modules.elu(alpha))
 
 
 def _flatten(to: Lowering, input: Any, start_dim: int = 0, end_dim: int = -1) -> None:
+    del input
     modules.flatten(to, start_dim, end_dim)
 
 
 def _dropout(
     to: Lowering, input: Any, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> None:
+    del to, input, p, inplace
     if training:
         raise UnsupportedError("training=True, in evaluation as well: its result is random")
 
@@ -81,15 +86,18 @@ def _average_pool(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> None:
+    del input
     parts = kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
     modules.average_pool(to, *parts)
 
 
 def _adaptive_average_pool(to: Lowering, input: Any, output_size: Any) -> None:
+    del input
     modules.adaptive_average_pool(to, output_size)
 
 
 def _mean(to: Lowering, input: Any, dim: Any = None, keepdim: bool = False) -> None:
+    del input
     dims = {d % 4 for d in dim} if isinstance(dim, tuple | list) else set()
     if dims != {2, 3}:
         raise UnsupportedError(f"the mean over {dim}: expected rows and columns, (2, 3)")
@@ -100,10 +108,12 @@ def _mean(to: Lowering, input: Any, dim: Any = None, keepdim: bool = False) -> N
 
 
 def _linear(to: Lowering, input: Any, weight: Tensor, bias: Tensor | None = None) -> None:
+    del input
     to.dense(weight, bias)
 
 
 def _reshape(to: Lowering, input: Any, *shape: Any) -> None:
+    del input
     sides = list(shape[0]) if len(shape) == 1 and isinstance(shape[0], tuple | list) else [*shape]
     first, rest = (sides[0], sides[1:]) if sides else (None, [])
     numbers = [side for side in rest if type(side) is int]
@@ -123,7 +133,7 @@ def _reshape(to: Lowering, input: Any, *shape: Any) -> None:
 
 
 def _nothing(to: Lowering, input: Any) -> None:
-    pass
+    del to, input
 
 
 def _add(to: Lowering, input: Any, other: Any) -> None:
@@ -152,6 +162,7 @@ def _div(to: Lowering, input: Any, other: Any) -> None:
 
 
 def _neg(to: Lowering, input: Any) -> None:
+    del input
     to.scale(-1.0, 0.0)
 
 
