@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,8 @@ def export(
 
     Raises:
         UnsupportedError: a block that is no finite formula, or has no form in the format.
-        InputError: an unknown format or dtype, data of another width, a file that cannot be written.
+        InputError: an unknown format or dtype, data of another width, a file that cannot be written, or
+            one in its place that no export wrote.
         RejectedError: the runtime computes something else; no file is left.
     """
     form = exporter(to)
@@ -83,6 +85,7 @@ def export(
         raise InputError(f"--out {path}: expected a name that ends with {form.suffix}")
     network = network_of(model)
     files = form.render(network, dtype)
+    _require_replaceable(path, files)
     x, entry = _samples(network, data, seed)
     compared = _compared(form, files, network, x, dtype)
     for suffix, content in files.items():
@@ -109,8 +112,31 @@ def export(
         "exit_code": 0,
     }
     result = ExportResult(document)
-    result.to_json(path.with_name(path.name + RECORD))
+    result.to_json(_record(path))
     return result
+
+
+def _require_replaceable(path: Path, files: dict[str, bytes]) -> None:
+    """What is there already may be the source of the model: only an earlier export is replaced.
+
+    Raises:
+        InputError: a file that is not as the record beside it says.
+    """
+    try:
+        record = json.loads(_record(path).read_text("utf-8"))
+        known = {entry["sha256"] for entry in record["export"]["files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        known = set()
+    for suffix in files:
+        target = path.with_suffix(suffix)
+        if target.is_file() and hashlib.sha256(target.read_bytes()).hexdigest() not in known:
+            raise InputError(
+                f"--out {path}: {target} exists and is no export; expected another name"
+            )
+
+
+def _record(path: Path) -> Path:
+    return path.with_name(path.name + RECORD)
 
 
 def _samples(

@@ -159,6 +159,23 @@ def test_layers_that_go_into_files_use_torch_alone():
 
 
 @pytest.mark.parametrize("to", SUFFIX)
+def test_only_an_export_is_replaced(tmp_path, to):
+    own, path = explicit_net(1), tmp_path / f"net{SUFFIX[to]}"
+    for network in (own, explicit_net(2)):  # one of another model is an export, too
+        files = certlip.export(network, path, to=to).files
+    for file in files:
+        file.write_bytes(content := file.read_bytes() + b"\n")
+        with pytest.raises(InputError, match=rf"net{SUFFIX[to]}: .*{file.name} exists"):
+            certlip.export(own, path, to=to)
+        assert file.read_bytes() == content
+        file.unlink()
+    certlip.export(own, path, to=to)
+    path.with_name(f"{path.name}.json").unlink()  # then nothing says whose the files are
+    with pytest.raises(InputError, match="is no export"):
+        certlip.export(own, path, to=to)
+
+
+@pytest.mark.parametrize("to", SUFFIX)
 def test_equilibria_are_refused(tmp_path, to):
     network = Network([conv_lben()])
     with pytest.raises(UnsupportedError, match=r"^block0 \(conv-equilibrium\): .*fixed point"):
