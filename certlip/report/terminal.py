@@ -16,6 +16,9 @@ from certlip.report.base import Document, Sample, field
 from certlip.report.headline import headline, title
 from certlip.report.numbers import NONE, lower, measured, upper
 
+TITLE = 72
+"""Columns that a title may need on one line: a table is as wide, where the terminal is."""
+
 
 def blocks_table(rows: Iterable[Sample]) -> Table:
     """Return the blocks of a model: rows of `document["model"]["blocks"]`.
@@ -116,6 +119,7 @@ def _table(title: str, texts: Sequence[str], numbers: Sequence[str]) -> Table:
     )
     table.pad_edge = False
     table.padding = (0, 1, 0, 0)
+    table.min_width = min(len(title), TITLE)
     for name in texts:
         table.add_column(name, overflow="fold", min_width=len(name))
     for name in numbers:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from certlip.errors import InputError
-from certlip.report.terminal import blocks_table, certify_table, proof_table
+from certlip.report.terminal import blocks_table, certify_table, ladder_table, proof_table
 
 PROOF = {
     "name": "1[bold]",
@@ -75,6 +75,19 @@ def test_proof() -> None:
     text = words(proof_table([PROOF, failed]))
     assert "1[bold] 4 structured proven 128 1 1.00001 3.141e-9 0.12" in text
     assert "2 4 structured not proven 128 1 – – 0.12" in text
+
+
+def test_a_title_is_a_line_where_there_is_room() -> None:
+    rung = {"name": "norms", "lipschitz_upper": "1.0", "seconds": 0.1}
+    document = {
+        "model": {"path": "m.pt"},
+        "rungs": [rung],
+        "lipschitz_upper": "1.0",
+        "spectral_product": "1.0",
+    }
+    title = "m.pt: proven Lipschitz bounds, raw inputs to logits"
+    assert shown(ladder_table(document)).splitlines()[0].strip() == title
+    assert title in " ".join(shown(ladder_table(document), 30).split())
 
 
 def test_a_bound_without_proof_is_not_shown() -> None:
