@@ -50,8 +50,9 @@ def test_nothing_is_seen_without_a_bug(net):
 
 def planted(monkeypatch, change):
     """Every product of a box gives change(step, box) in its place."""
-    right = Matrix.onward
-    monkeypatch.setattr(Matrix, "onward", lambda self, box: change(self, right(self, box)))
+    for name in ("onward", "widened"):
+        right = getattr(Matrix, name)
+        monkeypatch.setattr(Matrix, name, lambda self, box, f=right: change(self, f(self, box)))
 
 
 @pytest.mark.parametrize("net", [equilibrium_net, explicit_net])

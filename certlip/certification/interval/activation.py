@@ -24,7 +24,7 @@ class Activate(Step):
         self.is_relu = all(kind == ReLU() for kind, _ in sigma.segments)
 
     def __call__(self, box: Ball) -> Ball:
-        if self._is_quick(box):
+        if self.is_relu:
             return relu(apart(box))
         low, high = map(self._at, ends(box))
         if self.relative is not None:
@@ -33,10 +33,7 @@ class Activate(Step):
         return between(low, high)
 
     def onward(self, box: Ball) -> Ball:
-        return relu(box) if together(box) and self._is_quick(box) else self(box)
-
-    def _is_quick(self, box: Ball) -> bool:
-        return self.is_relu and bool(np.isfinite(box.mid.sum()))
+        return relu(box) if self.is_relu and together(box) else self(box)
 
     def _at(self, v: np.ndarray) -> np.ndarray:
         return self.sigma.forward(torch.from_numpy(v)).numpy()

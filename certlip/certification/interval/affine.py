@@ -61,11 +61,20 @@ class Linear(Step):
         spread = None if self.rad_T is None else self.sums(left, self.rad_T)
         left *= self.off
         left += box.rad
-        rad = self.sums(left, self.size_T)
+        rad = self._radius(left)
         if spread is not None:
             rad += spread
-        rad += self.floor
         return Ball(mid, rad)
+
+    def widened(self, box: Ball) -> Ball:
+        """The same for an exact W, where γ_{k+1}|c| has joined the radius."""
+        assert self.rad_T is None
+        return Ball(self._centre(box.mid), self._radius(box.radius()))
+
+    def _radius(self, r: np.ndarray) -> np.ndarray:
+        y = self.sums(r, self.size_T)
+        y += self.floor
+        return y
 
     def _centre(self, x: np.ndarray) -> np.ndarray:
         y = self.sums(x, self.mid_T)

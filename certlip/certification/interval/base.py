@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
+
+import numpy as np
 
 from certlip.linalg.rigorous.ball import Ball
 
@@ -25,3 +28,18 @@ class Step(ABC):
     def onward(self, box: Ball) -> Ball:
         """The same, and the arrays of `box` may be overwritten."""
         return self(box)
+
+
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
+def through(steps: Sequence[Step], box: Ball) -> Ball:
+    """The box behind some steps."""
+    for step in steps[:1]:
+        box = step(box)
+    return onward(steps[1:], box)
+
+
+def onward(steps: Sequence[Step], box: Ball) -> Ball:
+    """The same, and the arrays of `box` may be overwritten."""
+    for step in steps:
+        box = step.onward(box)
+    return box

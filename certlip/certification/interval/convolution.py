@@ -15,7 +15,7 @@ from certlip.linalg.rigorous.rounding import TINY, up
 from certlip.linalg.torus import anchor
 
 #: Numbers that are gathered at a time: they stay in the cache until they are multiplied.
-WORKING = 2**16
+WORKING = 2**17
 
 
 class Gathered(Linear):

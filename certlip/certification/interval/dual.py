@@ -20,9 +20,10 @@ import numpy as np
 from certlip.blocks import Network
 from certlip.blocks.activations import ReLU
 from certlip.certification.interval.affine import Matrix
+from certlip.certification.interval.base import onward
 from certlip.certification.interval.box import ends
 from certlip.certification.interval.equilibrium import State
-from certlip.certification.interval.network import IntervalBounds, Start, linear_start, onward
+from certlip.certification.interval.network import IntervalBounds
 from certlip.errors import UnsupportedError
 from certlip.linalg.rigorous.ball import Ball, magnitude
 from certlip.linalg.rigorous.rounding import TINY, down, gamma, sum_up, up
@@ -56,12 +57,7 @@ class DualBounds(IntervalBounds):
         ):
             raise UnsupportedError("the last blocks are no equilibrium of matrices and ReLU")
         self.driving, self.state, self.W = driving, state, state.W.W
-        before = self.steps[: at - 1]
-        first = next((i for i, step in enumerate(before) if not step.linear), len(before))
-        self.prefix, self.body = before[:first], before[first:]
-
-    def start(self, x: np.ndarray) -> Start:
-        return linear_start(self.prefix, x)
+        self._divide(self.steps[: at - 1])
 
     def _lower(self, box: Ball, a: np.ndarray) -> np.ndarray:
         x = onward(self.body, box)

@@ -16,7 +16,8 @@ import numpy as np
 from certlip.blocks import Network
 from certlip.certification.eps import Eps
 from certlip.certification.interval.dual import DualBounds
-from certlip.certification.interval.network import IntervalBounds, Start
+from certlip.certification.interval.network import IntervalBounds
+from certlip.certification.interval.start import Start
 from certlip.errors import InputError, UnsupportedError
 from certlip.linalg.rigorous.rounding import down, up
 

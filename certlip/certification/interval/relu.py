@@ -5,35 +5,36 @@ from __future__ import annotations
 import numpy as np
 
 from certlip.linalg.rigorous.ball import Ball
-from certlip.linalg.rigorous.rounding import TINY, U
+from certlip.linalg.rigorous.rounding import TINY, U, up
 
 #: Numbers of every array at a time.
-WORKING = 2**13
+WORKING = 2**14
 
 
-def relu(box: Ball) -> Ball:
-    """The box of max(x, 0) in place of the box of x, for a finite mid.
+def relu(box: Ball, spare: float = 0.0) -> Ball:
+    """The box of max(x, 0) in place of the box of x, `spare` of its mid wider: what a product may need.
 
-    The sign of c ± r is the sign of what is computed for it. Both ends are off by u of themselves and
-    are at most twice the new mid; so are the roundings of their half sum and half difference. 16u of
-    the mid is more than all of them together.
+    Its radius is (c + r)/2, but at most r and at least 0, and its mid the larger of c and that radius:
+    c ± r where c ≥ r, [0, c + r] where |c| < r, and 0 below. As sums and halves are rounded in order
+    with what they are compared with, only c + r is off, by u of itself. A mid of −∞ has overflowed, and
+    says nothing.
     """
+    share = up(4.0 * U + spare)
     mid, rad = box.mid.ravel("A"), box.radius().ravel("A")  # views
     room = np.empty(min(WORKING, mid.size))
     for start in range(0, mid.size, WORKING):
         c, r = mid[start : start + WORKING], rad[start : start + WORKING]
-        low = room[: len(c)]
-        np.subtract(c, r, out=low)
-        np.maximum(low, 0.0, out=low)
-        r += c
+        if not c.min() > -np.inf:
+            r[c == -np.inf] = np.nan
+        half = room[: len(c)]
+        np.add(c, r, out=half)
+        half *= 0.5
+        np.minimum(half, r, out=r)
         np.maximum(r, 0.0, out=r)
-        np.add(r, low, out=c)
-        r -= low
-        c *= 0.5
-        r *= 0.5
-        np.multiply(c, 16.0 * U, out=low)
-        low += TINY
-        r += low
+        np.maximum(c, r, out=c)
+        np.multiply(c, share, out=half)
+        half += TINY
+        r += half
     return box
 
 
