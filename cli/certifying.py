@@ -126,7 +126,12 @@ def certify_run(
         },
         session.device,
     )
+    every = [*eps, *(e for gate in gates for e in gate.eps)]
+    # what gates are about is tried exactly, like what is asked for
+    every_linf = [*(every if norms[0] == "linf" else eps_linf)]
+    every_linf += [e for gate in gates for e in gate.eps_linf]
     for gate in gates:
+        gate.require_norms(norms)
         gate.require_comparable(Subject.of(own["data"], own["settings"]))
     run_folder.require_equal("rank 0", crew.from_first(own), own)
     proof = None
@@ -147,7 +152,7 @@ def certify_run(
         device=session.device,
         semantics=semantics,
         norms=norms,
-        eps_linf=eps_linf,
+        eps_linf=every_linf,
         boxes=boxes,
     )
     built = time.perf_counter() - proved
@@ -167,8 +172,7 @@ def certify_run(
             raise InputError(f"{data.name}: changed while it was certified; certify it again")
         seconds = built + stream.seconds
         session.detail(f"proof {proved - start:.2f} s, certification {seconds:.2f} s")
-        every = [*eps, *(e for gate in gates for e in gate.eps)]
-        counted = Tally.of(stream.rows, every, eps_linf)
+        counted = Tally.of(stream.rows, every, every_linf)
         found: dict[str, Falsification] = {}
         for norm in norms if attacked else ():
             found[norm] = attack_rows(
@@ -180,7 +184,7 @@ def certify_run(
                 restarts=restarts,
             )
         if any(each.broken for each in found.values()):
-            counted = Tally.of(stream.rows, every, eps_linf)
+            counted = Tally.of(stream.rows, every, every_linf)
         falsification = found.get(norms[0])
         verdicts, code = judge(Measured.of_run(counted, str(proof.lip)), gates)
         if counted.counts[Status.FALSIFIED]:

@@ -1,6 +1,7 @@
 """How gates are written.
 
 certified_accuracy@36/255 >= 0.55
+certified_accuracy_linf@0.1 >= 0.9
 natural_accuracy >= 0.9
 lipschitz_upper <= 1.001
 max_drop 0.01 vs baseline.json
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from certlip.errors import InputError
 
-from .gates import AccuracyGate, DropGate, Gate, LipschitzGate, NaturalGate
+from .gates import AccuracyGate, DropGate, Gate, LinfGate, LipschitzGate, NaturalGate
 from .measured import Measured, Subject
 from .reading import document_path, read_document
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from .config import Config
 
 FORMS = (
-    "'certified_accuracy@EPS >= SHARE', 'natural_accuracy >= SHARE', 'lipschitz_upper <= L' or "
-    "'max_drop SHARE vs FILE'"
+    "'certified_accuracy@EPS >= SHARE', 'certified_accuracy_linf@EPS >= SHARE', "
+    "'natural_accuracy >= SHARE', 'lipschitz_upper <= L' or 'max_drop SHARE vs FILE'"
 )
 _NUMBER = r"[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?"
 
@@ -70,10 +71,12 @@ def parse_gates(
 def _one(text: str, config: Config | None, earlier: Path | None) -> Gate:
     from certlip.certification import parse_eps
 
-    accuracy = re.fullmatch(rf"certified_accuracy@(\S+)\s*>=\s*({_NUMBER})", text)
-    if accuracy and Fraction(accuracy[2]) <= 1:
-        [eps] = parse_eps(accuracy[1])
-        return AccuracyGate(text, Fraction(accuracy[2]), (eps,))
+    accuracy = re.fullmatch(rf"certified_accuracy(_linf)?@(\S+)\s*>=\s*({_NUMBER})", text)
+    if accuracy and Fraction(accuracy[3]) <= 1:
+        [eps] = parse_eps(accuracy[2])
+        if accuracy[1]:
+            return LinfGate(text, Fraction(accuracy[3]), eps_linf=(eps,))
+        return AccuracyGate(text, Fraction(accuracy[3]), (eps,))
     natural = re.fullmatch(rf"natural_accuracy\s*>=\s*({_NUMBER})", text)
     if natural and Fraction(natural[1]) <= 1:
         return NaturalGate(text, Fraction(natural[1]))

@@ -27,7 +27,9 @@ class Gate(ABC):
     threshold: Fraction
     """The decimal that was written: the double nearest to 0.55 lies above 0.55."""
     eps: tuple[Eps, ...] = ()
-    """The radii at which it needs counts."""
+    """The radii at which it needs counts, in the norm of the run."""
+    eps_linf: tuple[Eps, ...] = ()
+    """Those in the ℓ∞ norm, whatever other norm the run has."""
     file: str | None = None
     line: int | None = None
     subject: Subject | None = None
@@ -40,9 +42,15 @@ class Gate(ABC):
         if self.subject is not None:
             subject.require_same(self.subject, self.name)
 
+    def require_norms(self, norms: Sequence[str]) -> None:
+        """Refuses, before any work, a run without the norm of the gate."""
+        if self.eps_linf and "linf" not in norms:
+            raise InputError(f"--gates {self.text!r}: expected --norm linf or l2,linf")
+
     def require_counts(self, found: Measured) -> None:
         """Refuses a stored run that was not counted at any ε of the gate."""
         counted = [Fraction(e.text) in found.certified for e in self.eps]
+        counted += [Fraction(e.text) in found.linf for e in self.eps_linf]
         if counted and not any(counted):
             raise InputError(f"--gates {self.text!r}: the run has no certified accuracy there")
 
@@ -55,10 +63,20 @@ class AccuracyGate(Gate):
     """Certified accuracy at ε must be at least `threshold`."""
 
     def judge(self, found: Measured) -> Verdict:
-        certified, needed = found.certified[Fraction(self.eps[0].text)], self.threshold * found.n
+        certified, needed = self.count(found), self.threshold * found.n
         passed = certified >= needed
         could = certified + found.undecided >= needed
         return _share(certified, found.n), passed, could and not passed
+
+    def count(self, found: Measured) -> int:
+        return found.certified[Fraction(self.eps[0].text)]
+
+
+class LinfGate(AccuracyGate):
+    """The same in the ℓ∞ norm."""
+
+    def count(self, found: Measured) -> int:
+        return found.linf[Fraction(self.eps_linf[0].text)]
 
 
 class NaturalGate(Gate):

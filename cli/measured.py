@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -37,11 +37,11 @@ class Subject:
             InputError: what differs, with both values.
         """
         words = {"data": "data sha256", "shape": "input shape", "norm": "norm"}
-        for field in ("shape", "data", "norm", "semantics"):
-            own, there = getattr(self, field), getattr(other, field)
+        for key in ("shape", "data", "norm", "semantics"):
+            own, there = getattr(self, key), getattr(other, key)
             if own != there:
                 said = (str(value)[:16] for value in (there, own))
-                word = words.get(field, field)
+                word = words.get(key, key)
                 raise InputError(f"{name}: {word} {' and not '.join(said)}; expected the same")
 
 
@@ -55,12 +55,17 @@ class Measured:
     undecided: int
     """Samples that may be certified or not; they are in no other count of certified ones."""
     lipschitz_upper: str | None
+    linf: Mapping[Fraction, int] = field(default_factory=dict)
+    """The certified ones by exact ε of the ℓ∞ norm, if the run has it."""
 
     @classmethod
     def of_run(cls, counted: Tally, lipschitz_upper: str) -> Measured:
         """That of a run which has just been counted."""
-        certified = {Fraction(text): count for text, count in counted.certified.items()}
-        return cls(counted.n, counted.correct, certified, counted.undecided, lipschitz_upper)
+        certified, linf = (
+            {Fraction(text): count for text, count in each.items()}
+            for each in (counted.certified, counted.linf)
+        )
+        return cls(counted.n, counted.correct, certified, counted.undecided, lipschitz_upper, linf)
 
     @classmethod
     def of_document(cls, document: Mapping[str, Any]) -> Measured:
@@ -69,6 +74,7 @@ class Measured:
         Raises:
             InputError: an ε, a share or a bound that is no number.
         """
+        from certlip.report.base import field as stated
         from certlip.report.numbers import finite, parse_eps
 
         n, counts = document["data"]["n"], document["counts"]
@@ -76,17 +82,23 @@ class Measured:
         def count(share: Any) -> int:
             return round((finite(share) or 0.0) * n)
 
-        certified = {
-            parse_eps(eps): count(share)
-            for eps, share in document["certified_accuracy"].items()
-            if not eps.endswith("_reason")
-        }
+        inside = stated(document, "linf.certified_accuracy") if "linf" in document else {}
+        if not isinstance(inside, Mapping):
+            raise InputError("results: linf.certified_accuracy is no table of shares by ε")
+        certified, linf = (
+            {
+                parse_eps(eps): count(share)
+                for eps, share in shares.items()
+                if not eps.endswith("_reason")
+            }
+            for shares in (document["certified_accuracy"], inside)
+        )
         undecided = counts.get("unknown", 0) + counts.get("error", 0)
         correct = count(document["natural_accuracy"])
         bound = document["lipschitz_upper"]
         if bound is not None and not _is_bound(bound):
             raise InputError(f"results: lipschitz_upper is {bound!r:.60}; expected a number")
-        return cls(n, correct, certified, undecided, bound)
+        return cls(n, correct, certified, undecided, bound, linf)
 
 
 def _is_bound(text: str) -> bool:
