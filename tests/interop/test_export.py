@@ -32,6 +32,7 @@ from certlip.blocks import (
 )
 from certlip.blocks.activations import ELU, Identity, LeakyReLU, ReLU, Tanh
 from certlip.blocks.kinds import KINDS
+from certlip.data import Dataset
 from certlip.data import load as load_data
 from certlip.errors import InputError, RejectedError, UnsupportedError
 from certlip.interop.export import EXPORTERS, plain
@@ -181,6 +182,26 @@ def test_equilibria_are_refused(tmp_path, to):
     with pytest.raises(UnsupportedError, match=r"^block0 \(conv-equilibrium\): .*fixed point"):
         certlip.export(network, tmp_path / f"net{SUFFIX[to]}", to=to)
     assert not [*tmp_path.iterdir()]
+
+
+def test_all_rows_are_compared(tmp_path, monkeypatch):
+    network = Network([Affine(torch.eye(2).double(), torch.zeros(2).double())])
+    x = np.tile([0.0, 5e-10], (600, 1))  # turned round they differ by less than the tolerance
+    x[-1, 1] = 1e-3
+    data = Dataset("rows", "test", x, np.zeros(600, np.int64), 2, (2,))
+    honest = EXPORTERS["torch"].run
+
+    def run(path, x, dtype):
+        y, name = honest(path, x, dtype)
+        return np.where(y.max(1, keepdims=True) < above, y[:, ::-1], y), name
+
+    monkeypatch.setattr(type(EXPORTERS["torch"]), "run", staticmethod(run))
+    above = 1e-4
+    result = certlip.export(network, tmp_path / "net.py", data=data)
+    assert result.document["compared"]["classes_changed"] == 599
+    above = 1.0
+    with pytest.raises(RejectedError, match=r"differs from the network by 0\.001"):
+        certlip.export(network, tmp_path / "net.py", data=data)
 
 
 @pytest.mark.parametrize("to", SUFFIX)

@@ -74,6 +74,17 @@ def test_which_samples_are_shown(samples):
         assert entry["radius_lower"] == samples[entry["index"]]["radius_lower"]
 
 
+def test_a_radius_of_zero_is_none_and_ties_go_in_order():
+    fields = {"label": 1, "predicted": 1, "status": "certified"}
+    radii = ["0.5", "0.0", None, "0.5", *["0.5"] * 20]
+    rows = [{"index": k, "radius_lower": r} | fields for k, r in enumerate(radii)]
+    found = pictures(rows, lambda index: np.zeros((len(index), 4)), (2, 2))
+    shown = {name: [entry["index"] for entry in group] for name, group in found.items()}
+    assert shown["least"] == [0, *range(3, 10)]
+    assert shown["without"] == [1, 2]
+    assert set(shown["most"]).isdisjoint(shown["least"])
+
+
 def test_few_samples_are_shown_once(samples):
     few = [row for row in samples if row["status"] == "certified"][:5]
     found = pictures(few, lambda index: np.zeros((len(index), 4)), (2, 2))

@@ -10,7 +10,7 @@ from small_runs import SMALL, Killed, run
 
 from certlip import data
 from certlip.errors import InputError, UnsupportedError
-from certlip.layers import LipschitzLayer
+from certlip.layers import LipschitzLayer, SandwichConv
 from certlip.lmi import prove
 from certlip.models import MODELS, build
 from certlip.training import Settings, load_recipe, train
@@ -80,6 +80,14 @@ def test_products_are_in_bfloat16():
         model, x = model_of(family), torch.rand(40, 64)
         assert not torch.equal(in_training(model, "bfloat16")(x), model(x))
         assert in_training(model) is model
+
+
+def test_bfloat16_of_a_layer_inside_goes_no_further():
+    mixed = in_training(torch.nn.Linear(4, 3), "bfloat16")
+    assert mixed(torch.rand(2, 4)).dtype == torch.float32  # and so the loss is in full precision
+    layer, x = SandwichConv(4, 3, 4, (8, 8)), torch.rand(2, 4, 8, 8).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):  # there are no spectra of such numbers
+        assert torch.equal(layer(x), layer(x.float()))
 
 
 def test_a_mixed_run_learns_is_proven_and_resumes_bit_for_bit(splits, tmp_path):
