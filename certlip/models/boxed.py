@@ -21,7 +21,7 @@ from certlip.layers.boxed import BoxLayer, ConvUnit, DenseUnit
 from certlip.linalg.boxes import Boxes
 from certlip.linalg.torus import Torus
 from certlip.models.base import Model
-from certlip.models.image import channels_of, flag, padding_of
+from certlip.models.sizes import channels_of, flag, padding_of
 
 
 @dataclass(frozen=True)

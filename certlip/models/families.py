@@ -5,12 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from certlip.models.base import Model
-from certlip.models.image import (
-    AOLConvClassifier,
-    CPLConvClassifier,
-    SandwichConvClassifier,
-    SLLConvClassifier,
-)
 from certlip.models.implicit import GMonDEQClassifier, LBENClassifier, MonDEQClassifier
 from certlip.models.implicit_image import (
     GMonDEQConvClassifier,
@@ -18,7 +12,9 @@ from certlip.models.implicit_image import (
     MonDEQConvClassifier,
 )
 from certlip.models.residual import CPLClassifier, SLLClassifier
+from certlip.models.residual_image import CPLConvClassifier, SLLConvClassifier
 from certlip.models.sequential import AOLClassifier, SandwichClassifier
+from certlip.models.sequential_image import AOLConvClassifier, SandwichConvClassifier
 
 MODELS: dict[str, Callable[..., Model]] = {
     "sll": SLLClassifier,

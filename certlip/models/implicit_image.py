@@ -17,7 +17,7 @@ from certlip.layers import OrthogonalDense, Pool, ToImages, ToVectors
 from certlip.layers.base import NUDGE, positive_sizes
 from certlip.linalg.torus import Torus
 from certlip.models.base import Model
-from certlip.models.image import channels_of
+from certlip.models.sizes import channels_of
 
 
 class ImplicitImageClassifier(Model):

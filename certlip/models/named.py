@@ -15,9 +15,9 @@ from __future__ import annotations
 from functools import partial
 
 from certlip.models.base import Model
-from certlip.models.image import SLLConvClassifier
 from certlip.models.implicit import MonDEQClassifier
 from certlip.models.implicit_image import MonDEQConvClassifier
+from certlip.models.residual_image import SLLConvClassifier
 
 
 def _araujo2023(channels: int, conv_depth: int, dense_depth: int) -> partial[Model]:
