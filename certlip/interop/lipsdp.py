@@ -18,13 +18,8 @@ from torch import Tensor
 from certlip.blocks import Activation, Affine, Block, Network, Sigma
 from certlip.blocks.activations import ReLU
 from certlip.errors import InputError
-from certlip.interop.reading import (
-    check_scalars,
-    converted,
-    load_mat,
-    normalization,
-    real_matrix,
-)
+from certlip.interop.matlab import load_mat, real_matrix
+from certlip.interop.reading import check_scalars, converted, normalization
 
 NAME = "lipsdp"
 

@@ -1,17 +1,13 @@
-"""What readers of foreign files share: scalars that a file does not store, MATLAB files, state dicts.
+"""What readers of foreign files share: scalars that a file does not store, state dicts.
 
 Whatever is read is a finite float64 tensor of a known shape, or the error names the file and the entry.
 """
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,8 +19,6 @@ from certlip.errors import InputError
 #: How the images of MNIST are normalised in all of these experiments.
 MNIST_SCALE = {"mean": 0.1307, "std": 0.3081}
 
-PACKED, PIECE, MOST = 15, 2**16, 2**29
-"""Type of a packed element of a MATLAB file; bytes that are expanded at once, and in all."""
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -73,43 +67,6 @@ def converted(
     return Network(blocks, [entry])
 
 
-def load_mat(path: Path) -> dict[str, Any]:
-    """The variables of a MATLAB 5.0 file.
-
-    Raises:
-        InputError: no such file, or not readable.
-    """
-    import scipy.io
-
-    _check_file(path)
-    try:
-        _check_expanded(path)
-        return scipy.io.loadmat(path)
-    except InputError:
-        raise
-    except Exception as error:
-        # SciPy's reader raises whatever a malformed file runs it into
-        raise InputError(f"{path}: not a readable MATLAB 5 file ({line_of(error)})") from None
-
-
-def real_matrix(path: Path, value: Any, name: str, expected: str) -> Tensor:
-    """A MATLAB variable as a matrix.
-
-    Raises:
-        InputError: it is none, or not of real finite numbers; `expected` says what belongs there.
-    """
-    # integers too: MATLAB packs doubles that are whole numbers into the shortest that hold them
-    if (
-        not isinstance(value, np.ndarray)
-        or value.ndim != 2
-        or not (value.dtype.kind == "f" or (value.dtype.kind in "iu" and value.dtype.itemsize <= 4))
-        or value.dtype.itemsize > 8
-    ):
-        raise InputError(f"{path}: no real matrix {name!r}; expected {expected}")
-    matrix = torch.from_numpy(np.ascontiguousarray(value, dtype=np.float64))
-    return _finite(path, name, matrix)
-
-
 def load_state_dict(
     path: Path, prefixes: tuple[str, ...] = (), under: str | None = None
 ) -> dict[str, Tensor]:
@@ -123,7 +80,7 @@ def load_state_dict(
         InputError: no such file, not readable, a pickle that needs code (refused, never executed), or not
             a dict of dense floating-point tensors.
     """
-    _check_file(path)
+    check_file(path)
     content = load_plain(path)
     if under is not None and isinstance(content, dict) and under in content:
         content = content[under]
@@ -170,42 +127,23 @@ def parameters(
         if own != wanted or 0 in own:
             says = ", ".join(str(sizes.get(str(side), side)) for side in shape)
             raise InputError(f"{path}: {name} has shape {own}: expected ({says})")
-        found.append(_finite(path, name, tensors[name].double()))
+        found.append(finite(path, name, tensors[name].double()))
     return found
 
 
-def _finite(path: Path, name: str, value: Tensor) -> Tensor:
+def finite(path: Path, name: str, value: Tensor) -> Tensor:
+    """The tensor.
+
+    Raises:
+        InputError: an entry is not finite.
+    """
     if not bool(torch.isfinite(value).all()):
         raise InputError(f"{path}: {name} has an entry that is not finite: expected finite numbers")
     return value
 
 
-def _check_expanded(path: Path) -> None:
-    """Expands every packed variable once, piece by piece, so that none fills the memory later.
-
-    A MATLAB 5.0 file is a header of 128 bytes, then elements: type and size in 32 bits each, then as
-    many bytes. Type 15 is packed by zlib.
-    """
-    total = 0
-    with path.open("rb") as stream:
-        header = stream.read(128)
-        order = "<" if header[126:128] == b"IM" else ">"
-        while len(tag := stream.read(8)) == 8:
-            kind, size = struct.unpack(f"{order}II", tag)
-            if kind != PACKED:
-                stream.seek(size, 1)
-                continue
-            unpack, left = zlib.decompressobj(), size
-            while left and (piece := stream.read(min(left, PIECE))):
-                left -= len(piece)
-                while piece:
-                    total += len(unpack.decompress(piece, PIECE))
-                    piece = unpack.unconsumed_tail
-                    if total > MOST:
-                        raise InputError(f"{path}: expands to more than {MOST:,} bytes")
-
-
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
+    """Raises an `InputError` if there is no such file."""
     try:
         found = path.is_file()
     except OSError as error:  # a name that is too long, a folder that may not be searched

@@ -13,15 +13,9 @@ from pathlib import Path
 
 from certlip.blocks import Network
 from certlip.errors import InputError
+from certlip.interop.matlab import load_mat, real_matrix
 from certlip.interop.monotone import monotone_equilibrium
-from certlip.interop.reading import (
-    MNIST_SCALE,
-    check_scalars,
-    converted,
-    load_mat,
-    normalization,
-    real_matrix,
-)
+from certlip.interop.reading import MNIST_SCALE, check_scalars, converted, normalization
 
 NAME = "semimondeq"
 VARIABLES = ("A", "B", "U", "u", "C", "c")
