@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -160,7 +161,7 @@ class CerDEQ(nn.Module):
         high, low = self._solved(Paired(self.map(W), self.map(W.abs())), ends, self.both).chunk(
             2, dim=1
         )
-        return Boxes(x, x, driving.r, driving.widths).between(low, high).measured()
+        return replace(driving, x=x).between(low, high).measured()
 
     def _solved(self, W: Operator, c: Tensor, sigma: Sigma) -> Tensor:
         solver = PeacemanRachford(

@@ -17,19 +17,20 @@ class Boxes:
     """Values x (batch, …) at the inputs, and boxes with centres c and radii r around all that they may be.
 
     r may have one row for the whole batch. `widths` are the mean radii of every layer so far, the first of
-    them of the input.
+    them of the input; `inner`, where it is kept, the c and r that went into every activation.
     """
 
     x: Tensor
     c: Tensor
     r: Tensor
     widths: tuple[Tensor, ...] = ()
+    inner: tuple[tuple[Tensor, Tensor], ...] | None = None
 
     @classmethod
-    def around(cls, x: Tensor, eps: float) -> Boxes:
-        """The ℓ∞ balls of radius eps around inputs x (batch, …)."""
+    def around(cls, x: Tensor, eps: float, *, inner: bool = False) -> Boxes:
+        """The ℓ∞ balls of radius eps around inputs x (batch, …); `inner`: whether it is to be kept."""
         r = torch.full_like(x[:1], eps)
-        return cls(x, x, r, (r.mean(),))
+        return cls(x, x, r, (r.mean(),), () if inner else None)
 
     def affine(self, f: Callable[[Tensor], Tensor], size: Callable[[Tensor], Tensor]) -> Boxes:
         """f on points; `size`, f with absolute values of its weights and without its bias, on radii."""
@@ -47,7 +48,8 @@ class Boxes:
 
     def activated(self, sigma: Callable[[Tensor], Tensor]) -> Boxes:
         """A nondecreasing σ."""
-        return replace(self, x=sigma(self.x)).between(
+        inner = None if self.inner is None else (*self.inner, (self.c, self.r))
+        return replace(self, x=sigma(self.x), inner=inner).between(
             sigma(self.c - self.r), sigma(self.c + self.r)
         )
 

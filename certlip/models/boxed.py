@@ -27,12 +27,13 @@ from certlip.models.sizes import channels_of, flag, padding_of
 @dataclass(frozen=True)
 class Bounded:
     """Logits (batch, classes) at the inputs; lower bounds (batch, classes) of the margins of the label
-    over their boxes, 0 at the label itself; and the mean radii of boxes layer by layer, that of the
-    input first."""
+    over their boxes, 0 at the label itself; the mean radii of boxes layer by layer, that of the input
+    first; and, if they were asked for, centres and radii of what goes into every explicit ReLU."""
 
     logits: Tensor
     lower: Tensor
     widths: tuple[Tensor, ...]
+    inner: tuple[tuple[Tensor, Tensor], ...] | None = None
 
 
 class BoxClassifier(Model):
@@ -63,9 +64,9 @@ class BoxClassifier(Model):
         x = x.flatten(1)
         return self.head(x if self.layer is None else self.layer(x))
 
-    def bounds(self, x: Tensor, eps: float, label: Tensor) -> Bounded:
+    def bounds(self, x: Tensor, eps: float, label: Tensor, *, inner: bool = False) -> Bounded:
         """Logits and margins for ‖x′ − x‖∞ ≤ eps, differentiable; nothing is rounded outward."""
-        boxes = Boxes.around(x, eps).reshaped(self._images)
+        boxes = Boxes.around(x, eps, inner=inner).reshaped(self._images)
         for layer in self.layers:
             assert isinstance(layer, BoxLayer)
             boxes = layer.boxes(boxes)
@@ -77,7 +78,7 @@ class BoxClassifier(Model):
         radius = boxes.r.expand_as(boxes.c)
         lower = torch.einsum("bjn,bn->bj", D, boxes.c) + d
         lower = lower - torch.einsum("bjn,bn->bj", D.abs(), radius)
-        return Bounded(self.head(boxes.x), lower, boxes.widths)
+        return Bounded(self.head(boxes.x), lower, boxes.widths, boxes.inner)
 
     def freeze(self) -> Network:
         blocks: list[Block] = []

@@ -15,6 +15,7 @@ from certlip.models import BOXED, build
 from certlip.training import Settings, load_recipe, recipe_for, train
 from certlip.training.interval import IntervalCrossEntropy
 from certlip.training.interval.loss import SMALLEST
+from certlip.training.interval.warmup import balance, tightness
 
 
 def model(family="cerdeq", seed=0, norm=0):
@@ -60,12 +61,65 @@ def test_the_worst_margins_are_no_better_than_those_of_attacked_points():
 
 
 def test_tightness_counts_layers_whose_boxes_grow():
-    loss = IntervalCrossEntropy(tolerance=0.5)
     widths = tuple(torch.tensor(w) for w in (1.0, 1.0, 2.0, 4.0))
     # w₀/w = 1, 1/2, 1/4 against 1/2
-    assert float(loss._tightness(widths)) == pytest.approx((0.25 / 0.5) / 3)
+    assert float(tightness(widths, 0.5)) == pytest.approx((0.25 / 0.5) / 3)
     dead = tuple(torch.tensor(w) for w in (1.0, 0.0, 0.0))
-    assert float(loss._tightness(dead)) == 0.0
+    assert float(tightness(dead, 0.5)) == 0.0
+
+
+def test_balance_weighs_what_is_on_against_what_is_off():
+    c = torch.tensor([[3.0, 1.0], [-1.0, 0.5]])
+    r = torch.tensor([[0.5, 0.5]])  # the last entry is neither
+    # sums 4 and 1; the mean is 7/8: squares 4.515625 + 0.015625 and 3.515625
+    first, second = 1 / 4, 3.515625 / 4.53125
+    assert float(balance([(c, r)], 1.0)) == pytest.approx((2 - first - second) / 2)
+    assert float(balance([(c, r)], 0.5)) == pytest.approx((0.5 - first) / 0.5 / 2)
+    assert float(balance([(-c, r)], 1.0)) == float(balance([(c, r)], 1.0))
+    even = torch.tensor([[1.0, -1.0]])
+    assert float(balance([(even, 0.0 * even)], 0.5)) == 0.0
+    assert float(balance([(even, 0.0 * even), (c, r)], 1.0)) == pytest.approx(
+        (2 - first - second) / 4
+    )
+    for alone in (even.abs(), -even.abs(), 0.0 * even):
+        assert float(balance([(alone, torch.full_like(alone, 0.5))], 0.5)) == 1.0
+
+
+def test_the_balance_of_a_model_is_that_of_what_goes_into_its_relus():
+    own, (x, label) = model("cnn7"), batch()
+    found = own.bounds(x, 0.05, label, inner=True)
+    assert len(found.inner) == 6
+    assert own.bounds(x, 0.05, label).inner is None
+    assert len(model().bounds(x, 0.05, label, inner=True).inner) == 2
+    first = own.layers[0]
+    c, r = found.inner[0]
+    images = x.unflatten(1, (1, 8, 8))
+    torch.testing.assert_close(c, F.conv2d(images, first.weight, first.bias, padding=1))
+    eps = torch.full_like(images[:1], 0.05)
+    torch.testing.assert_close(r, F.conv2d(eps, first.weight.abs(), padding=1))
+
+
+def test_balance_is_weighed_with_what_is_left_of_the_growth_and_has_gradients():
+    own, (x, label) = model("cnn7"), batch()
+    with torch.no_grad():
+        for layer in own.layers:
+            layer.bias.sub_(0.3)  # few are on
+    penalized = dataclasses.replace(PLAIN, balance=2.0)
+    found = own.bounds(x, 0.05, label, inner=True)
+    penalty = balance(found.inner, 0.5)
+    assert float(penalty.detach()) > 0.5
+    gap = penalized(own, x, label, 0.4) - PLAIN(own, x, label, 0.4)
+    torch.testing.assert_close(gap, 0.5 * 2.0 * penalty)
+    assert torch.equal(penalized(own, x, label, 0.6), PLAIN(own, x, label, 0.6))
+    penalty.backward()
+    slopes = torch.cat([layer.bias.grad.flatten() for layer in own.layers])
+    assert torch.isfinite(slopes).all()
+    assert slopes.abs().max() > 0.0
+    with torch.no_grad():
+        for layer in own.layers:
+            layer.bias.sub_(1e-3 * layer.bias.grad)
+    lower = balance(own.bounds(x, 0.05, label, inner=True).inner, 0.5)
+    assert float(lower.detach()) < float(penalty.detach())
 
 
 def test_it_is_the_mean_of_its_parts():
@@ -87,6 +141,7 @@ def test_it_is_the_mean_of_its_parts():
         {"end": 1.5},
         {"start": -0.1},
         {"tightness": -1.0},
+        {"balance": -1.0},
         {"tolerance": 0.0},
         {"tolerance": 2.0},
     ],
