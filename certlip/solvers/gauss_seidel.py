@@ -195,12 +195,12 @@ class GaussSeidel(IterativeSolver):
         """An estimate of the residual, and the residual itself once the estimate is small enough for
         enough rows."""
         was, self._estimated, self._waiting = self._estimated, False, None
+        if "estimate" in state and "size" not in state and (self.compact or self.calibrated):
+            state["size"] = self.sweep.size(state)  # about the same from the first sweep on
         if self.calibrated and "estimate" in state:
-            return state["estimate"], self.sweep.size(state)
+            return state["estimate"], state["size"]
         # without `compact` no row may be measured or not because of the others
         if "estimate" in state and self.compact:
-            if "size" not in state:
-                state["size"] = self.sweep.size(state)  # about the same from the first sweep on
             small = self.accepts(state["size"], state["estimate"])
             if int(small.sum()) <= ENOUGH * len(small):
                 # no row may be accepted by an estimate: the residual could be a little above it

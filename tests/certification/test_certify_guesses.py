@@ -9,7 +9,14 @@ from certlip.blocks import Affine, Network, Normalize
 from certlip.certification import certify
 from certlip.certification.enclosure import Encloser, Enclosure
 from certlip.certification.enclosure import network as enclosure_network
-from certlip.certification.enclosure.guesses import EXAMPLES, Guesses, InTurn, Polished, examples
+from certlip.certification.enclosure.guesses import (
+    EXAMPLES,
+    Guesses,
+    InTurn,
+    Polish,
+    Polished,
+    examples,
+)
 from certlip.lmi import prove
 from certlip.models import SLLClassifier
 from certlip.reparam import reparametrize
@@ -96,6 +103,31 @@ def test_a_network_whose_rough_guesses_cost_too_much_gets_finer_ones(large, monk
     assert np.median(encloser(x).error) < 0.01 * np.median(rough(x).error)
 
 
+def test_a_product_more_comes_before_finer_guesses(large, monkeypatch):
+    net, proof, _, _ = large
+    losses = iter([1e-3, 2e-4, 1e-5])
+    monkeypatch.setattr(Enclosure, "loss", lambda found: np.full(len(found.y), next(losses)))
+    guess = Encloser(net, proof).guess
+    assert isinstance(guess, Polished)
+    assert guess.polish(0).thorough
+
+
+def test_states_are_solved_in_parts_that_depend_on_the_block_alone(large, monkeypatch):
+    net, _, x, _ = large
+    monkeypatch.setattr("certlip.certification.enclosure.guesses.TOGETHER", 9 * net.in_width)
+    whole, part = Guesses(net, torch.float32, "cpu"), Guesses(net, torch.float32, "cpu")
+    rows, calls = len(x), []
+    solved = whole._solved
+    monkeypatch.setattr(whole, "_solved", lambda k, *a: calls.append(len(a[0])) or solved(k, *a))
+    z = whole.block(0, x)
+    assert sum(calls) == rows
+    assert len(calls) > 1
+    step = calls[0]
+    assert step & (step - 1) == 0
+    np.testing.assert_array_equal(part.block(0, x[:step]), z[:step])
+    np.testing.assert_array_equal(part.block(0, x[step : 2 * step]), z[step : 2 * step])
+
+
 def nearly_triangular(seed=0):
     """An LBEN twin after a little noise: sweeps solve it, and tell tangents."""
     torch.manual_seed(seed)
@@ -137,7 +169,7 @@ def test_a_wild_step_of_newton_costs_radius_and_no_soundness(large):
 
     class Wild(Polished):
         def polish(self, k):
-            return lambda e, J: e + rng.standard_normal(e.shape)
+            return Polish(lambda e, J: e + rng.standard_normal(e.shape))
 
     encloser.guess = Wild(Guesses(net, torch.float32, "cpu"))
     bad = encloser(x)

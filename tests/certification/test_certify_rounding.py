@@ -14,6 +14,7 @@ from certlip.blocks.activations import Identity, LeakyReLU, Tanh
 from certlip.certification.enclosure import Encloser
 from certlip.certification.enclosure.conv_equilibrium import ConvEquilibriumEncloser
 from certlip.certification.enclosure.equilibrium import EquilibriumEncloser
+from certlip.certification.enclosure.guesses import Polish
 from certlip.lmi import prove
 from certlip.solvers import Evaluator
 
@@ -127,11 +128,27 @@ def test_a_step_to_where_the_old_residual_would_vanish_is_bounded_by_the_new_one
     true, solved = Evaluator(network).block(0, torch.from_numpy(x))
     z = solved.z.numpy() + 0.1 * rng.standard_normal(solved.z.shape)
     # z − e is what σ was when z was the guess
-    local = encloser(x, z, lambda e, J: e)
+    local = encloser(x, z, Polish(lambda e, J: e))
     assert not np.array_equal(local.z, z)
     gap = np.linalg.norm(local.y - true.numpy(), axis=1)
     assert gap.max() > 1e-2
     assert (gap <= local.delta + 1e-9).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_bound_that_saves_a_product_holds_and_is_wider(seed):
+    block, rng = conv_lben(seed), np.random.default_rng(seed)
+    network, encloser = Network([block]), prepared(block)
+    x = rng.standard_normal((4, block.in_width))
+    true, solved = Evaluator(network).block(0, torch.from_numpy(x))
+    z = solved.z.numpy() + 0.1 * rng.standard_normal(solved.z.shape)
+    stay = Polish(lambda e, J: np.zeros_like(e)), Polish(lambda e, J: np.zeros_like(e), True)
+    quick, thorough = (encloser(x, z, polish) for polish in stay)
+    np.testing.assert_allclose(thorough.delta, encloser(x, z).delta, rtol=1e-12)
+    assert (thorough.delta < quick.delta).all()
+    assert (np.linalg.norm(quick.y - true.numpy(), axis=1) <= quick.delta + 1e-9).all()
+    # without anything for Wẑ − Wz* it would not hold
+    assert (quick.delta > encloser.gam_root_G * thorough.residual).all()
 
 
 def test_rows_of_single_precision_are_refused():

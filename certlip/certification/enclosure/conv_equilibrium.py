@@ -1,9 +1,9 @@
 """An equilibrium on images: the norm of the residual of any guess ẑ bounds its distance.
 
 As for a dense block, with e = ẑ − σ(W∗ẑ + U∗x + b_z) and 2Γ − ΓW − WᵀΓ ⪰ 2μΓ the state ẑ − e is within
-‖W∗e‖_Γ/μ of the equilibrium, so ‖G(ẑ − z*)‖ ≤ ‖GΓ^{−1/2}‖(‖e‖_Γ + ‖W∗e‖_Γ/μ). W∗e is computed: fine-tuning
-makes W large at a few frequencies, where a residual is as small as elsewhere. Its norm is that of its
-spectrum, and no larger than ‖Γ^{1/2}WΓ^{−1/2}‖‖e‖_Γ.
+‖W∗e‖_Γ/μ of the equilibrium, so ‖G(ẑ − z*)‖ ≤ ‖GΓ^{−1/2}‖(‖e‖_Γ + ‖W∗e‖_Γ/μ). Here ‖W∗e‖_Γ is at most
+‖Γ^{1/2}WΓ^{−1/2}‖‖e‖_Γ. Where e is not so small that this will do, W∗e is computed, and its norm is that of
+its spectrum: fine-tuning makes W large at a few frequencies, where a residual is as small as elsewhere.
 """
 
 from __future__ import annotations
@@ -54,14 +54,16 @@ class ConvEquilibriumEncloser:
     def _rows(self, polish: Polish | None, x: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, ...]:
         v = self.W(Near.exact(z)) + self.U(Near.exact(x)) + self.b_z
         if polish is not None:
-            d = polish(*residual_and_slopes(self.sigma, z, v.v))
+            d = polish.distance(*residual_and_slopes(self.sigma, z, v.v))
             moved = z - d
             # W∗z is known: what is added to it is W∗(z′ − z), exactly that
             v, z = v + self.W(Near.exact(moved) - Near.exact(z)), moved
         guess = Near.exact(z)
         e = guess - v.activated(self.sigma)
         e_gam = self._in_gam(e)
-        We_gam = np.fmin(self._W_in_gam(e), up(self.gam_W * e_gam))
+        We_gam = up(self.gam_W * e_gam)
+        if polish is None or polish.thorough:
+            We_gam = np.fmin(We_gam, self._W_in_gam(e))
         distance = up(e_gam + up(We_gam / self.mu))
         y = self.G(guess) + self.b_y
         return y.v, up(up(self.gam_root_G * distance) + y.error), z, e.norm_upper()

@@ -57,9 +57,8 @@ class EquilibriumEncloser:
         """
         driving = product(x, self.U.T)
         if polish is not None:
-            z = z - polish(
-                *residual_and_slopes(self.sigma, z, product(z, self.W.T) + driving + self.b_z)
-            )
+            v = product(z, self.W.T) + driving + self.b_z
+            z = z - polish.distance(*residual_and_slopes(self.sigma, z, v))
         v = product(z, self.W.T) + driving + self.b_z
         e = z - self.sigma.forward(torch.from_numpy(v)).numpy()
         z_norm = norm_up(z)

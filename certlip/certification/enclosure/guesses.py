@@ -7,8 +7,10 @@ made-up inputs every time.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -23,13 +25,28 @@ from certlip.blocks import (
     PaddedEquilibrium,
     Sigma,
 )
+from certlip.certification.enclosure.side_by_side import in_steps
 from certlip.solvers import Evaluator
 
-#: From the residuals e and slopes J of states (batch, n) to their distance from the equilibrium.
-Polish = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+@dataclass(frozen=True)
+class Polish:
+    """How guesses are moved whose residuals are known.
+
+    `distance` goes from the residuals e and slopes J of states (batch, n) to how far they are off;
+    `thorough`: what is left is worth a product more that bounds it better.
+    """
+
+    distance: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    thorough: bool = False
+
 
 #: Made-up inputs for solvers to learn from.
 EXAMPLES = 32
+
+#: Numbers of the states that are solved together: arrays of this size are used again, larger ones are
+#: asked of the system each time, which clears them.
+TOGETHER = 2**22
 
 #: Numbers above this only keep a solver busy (NaN too): any guess will do for them.
 SANE = {torch.float32: 1e30, torch.float64: 1e100}
@@ -52,6 +69,19 @@ class Guesses:
 
     def block(self, k: int, x: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
         """A state (batch, n) of equilibrium block k for its inputs x (batch, d), float64."""
+        inputs = (x,) if start is None else (x, start)
+        (z,) = in_steps(partial(self._solved, k), self._step(k), *inputs)
+        return z
+
+    def _step(self, k: int) -> int:
+        """How many rows of block k are solved together: a power of 2, the same for any batch."""
+        if self.device != "cpu":
+            return sys.maxsize
+        return 1 << max(TOGETHER // states(self.network.blocks[k]), 1).bit_length() - 1
+
+    def _solved(
+        self, k: int, x: np.ndarray, start: np.ndarray | None = None
+    ) -> tuple[np.ndarray, ...]:
         sane = (np.abs(x) < SANE[self.dtype]).all(axis=1, keepdims=True)
         _, solution = self._evaluator.block(
             k,
@@ -59,7 +89,7 @@ class Guesses:
             None if start is None else self.moved(np.where(np.isfinite(start), start, 0.0)),
         )
         assert solution is not None
-        return solution.z.cpu().double().numpy()
+        return (solution.z.cpu().double().numpy(),)
 
     def polish(self, k: int) -> Polish | None:
         """How far states of block k with residuals e and slopes J of σ are off, if that is to be used."""
@@ -89,8 +119,8 @@ class Guesses:
 class Polished:
     """Guesses as rough as a step of Newton allows, which whoever knows their residuals asks for."""
 
-    def __init__(self, rough: Guesses) -> None:
-        self.rough = rough
+    def __init__(self, rough: Guesses, *, thorough: bool = False) -> None:
+        self.rough, self.thorough = rough, thorough
 
     def block(self, k: int, x: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
         return self.rough.block(k, x, start)
@@ -102,7 +132,7 @@ class Polished:
             d = self.rough.tangent(k, e, J)
             return np.zeros_like(e) if d is None else d
 
-        return distance
+        return Polish(distance, self.thorough)
 
 
 class InTurn:

@@ -141,7 +141,7 @@ class Encloser:
         rough = Guesses(self.network, torch.float32, self.device)
         x, loss = examples(self.network), np.inf
         coarse = Guesses(self.network, torch.float32, self.device, COARSE)
-        for guess in (rough, Polished(coarse)):
+        for guess in (rough, Polished(coarse), Polished(coarse, thorough=True)):
             loss = float(np.median(self._enclosed(x, len(x), guess, {}).loss()))
             if not loss > LOSS:
                 return guess
