@@ -17,14 +17,13 @@ from .measured import Measured, Subject
 from .ranks import Several, ranks
 from .session import Session
 from .sharing import Share
-from .streaming import Stream, certify_rest, stream_to
+from .streaming import certify_rest, stream_to
+from .writing import write_certificate, write_report
 
 if TYPE_CHECKING:
     from certlip.blocks import Network
     from certlip.certification import Eps, Falsification
-    from certlip.certification.attacks import Counterexample
     from certlip.data import Dataset
-    from certlip.lmi import NetworkProof
     from certlip.lmi.search import Search
     from certlip.report import ResultsFile
 
@@ -73,7 +72,8 @@ def certify_run(
         UnsupportedError: a certificate is asked for that its format does not cover.
         InputError: data that does not fit the model, or a folder with a run of other settings.
     """
-    from certlip.api.certified import described, proven
+    from certlip.api.certified import proven
+    from certlip.api.samples import described
     from certlip.certificate import require_covered
     from certlip.certification import (
         Certifier,
@@ -207,50 +207,9 @@ def certify_run(
             else LinfPart(eps_linf, certifier.linf.reason, found.get("linf")),
         )
         if certificate is not None and code != UnsoundError.exit_code:
-            _write_certificate(certificate, network, proof, data, eps, stream)
+            write_certificate(certificate, network, proof, data, eps, stream)
         if report is not None:
             broken = [c for each in found.values() for c in each.broken]
-            _write_report(report, document, stream.rows, network, data, broken, compare)
+            write_report(report, document, stream.rows, network, data, broken, compare)
         crew.from_first(document)
     return Run(document, stream.rows, code)
-
-
-def _write_certificate(
-    path: Path,
-    network: Network,
-    proof: NetworkProof,
-    data: Dataset,
-    eps: Sequence[Eps],
-    stream: Stream,
-) -> None:
-    """A certificate holds all samples: here, and only here, memory grows with their number."""
-    from certlip.certificate import claims_of, write_certificate
-    from certlip.certification import radii_of_rows
-
-    radii = radii_of_rows(stream.rows, stream.states.read())
-    write_certificate(path, network, proof.blocks, str(proof.lip), claims_of(radii, data, eps))
-
-
-def _write_report(
-    folder: Path,
-    document: dict[str, Any],
-    samples: ResultsFile,
-    network: Network,
-    data: Dataset,
-    broken: Sequence[Counterexample],
-    compare: Sequence[tuple[str, dict[str, Any], ResultsFile]],
-) -> None:
-    from certlip.certification.attacks import save_counterexamples
-    from certlip.files import atomic
-    from certlip.report import write
-    from certlip.report.pictures import pictures, write_pictures
-
-    if broken:
-        path = folder / run_folder.COUNTEREXAMPLES
-        atomic(path, lambda file: save_counterexamples(file, broken, network))
-    shown = pictures(samples, data.rows, data.shape)
-    if shown:
-        write_pictures(folder / run_folder.PICTURES, shown)
-    page = document | {"pictures": shown}
-    write("html", folder / run_folder.PAGE, page, samples, compare)
-    write("json", folder / run_folder.DONE, document, samples)  # last: the run is then finished

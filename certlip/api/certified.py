@@ -13,6 +13,7 @@ import torch
 from certlip.api.attacking import attack_rows
 from certlip.api.models import Model, network_of, path_of
 from certlip.api.result import Result
+from certlip.api.samples import Samples, dataset_of, described
 from certlip.blocks import Network
 from certlip.certificate import claims_of, require_covered, write_certificate
 from certlip.certification import (
@@ -29,7 +30,7 @@ from certlip.certification import (
     sample_rows,
 )
 from certlip.data import Dataset
-from certlip.errors import InputError, UnsoundError
+from certlip.errors import UnsoundError
 from certlip.lmi import NetworkProof, prove, prove_pairs
 from certlip.lmi.search import Search
 from certlip.report import ResultsFile, write
@@ -38,8 +39,6 @@ from certlip.report.pictures import pictures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-Samples = Dataset | np.ndarray | torch.Tensor
 
 
 class CertifyResult(Result):
@@ -146,7 +145,7 @@ def certify(
         UnsupportedError: no rule for these semantics, or blocks that certificates do not cover.
     """
     network, radii_at, norms = network_of(model), parse_eps(eps), parse_norms(norm)
-    samples = data if isinstance(data, Dataset) else _dataset(data, label, network.classes)
+    samples = dataset_of(data, label, network.classes)
     if certificate is not None:
         require_covered(network)
     proof = proven(network, Search(method, device=device), certificate is not None)
@@ -224,33 +223,3 @@ def proven(network: Network, search: Search | None, for_certificate: bool) -> Ne
     if for_certificate and network.blocks[-1].kind != "equilibrium":
         return proof
     return prove_pairs(network, proof, search)
-
-
-def described(data: Dataset) -> dict[str, Any]:
-    """The `data` of a document."""
-    return {
-        "name": data.name,
-        "split": data.split,
-        "n": len(data),
-        "sha256": data.sha256(),
-        "shape": list(data.shape),
-    }
-
-
-def _dataset(x: Any, label: Any, classes: int) -> Dataset:
-    """Arrays or tensors as a dataset."""
-    if label is None:
-        raise InputError("label: expected the classes of the inputs")
-    values, labels = (np.asarray(torch.as_tensor(a).detach().cpu()) for a in (x, label))
-    if values.ndim < 2:
-        raise InputError(f"data of shape {values.shape}: expected (n, …), one row per sample")
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise InputError(f"labels of {labels.dtype}: expected integers")
-    return Dataset(
-        "array",
-        "given",
-        values.reshape(len(values), -1),
-        labels.astype(np.int64),
-        classes,
-        values.shape[1:],
-    )
