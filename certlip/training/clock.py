@@ -47,6 +47,6 @@ class Clock:
     def error(self, epoch: int, step: int, epochs: int, steps: int) -> TimeLimitError:
         """Says where the run stopped: after `step` of `steps` steps of the epoch behind `epoch` epochs."""
         return TimeLimitError(
-            f"the time limit of {self.minutes:g} minutes is over after {epoch} of {epochs} epochs and "
+            f"the time limit is over after {epoch} of {epochs} epochs and "
             f"{step} of {steps} steps of the next; all is saved, --resume goes on"
         )
