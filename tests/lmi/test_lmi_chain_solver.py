@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from certlip.errors import InputError
 from certlip.lmi.candidate import OPTIMAL, STOPPED
-from certlip.lmi.chain import analytic_chain, minimise_chain, prove_chain
+from certlip.lmi.chain import analytic_chain, minimise_chain, prove_chain, raised
 from certlip.lmi.chain.scaled import ScaledChain
 from certlip.lmi.chain.sliding import LAYERS
 from certlip.lmi.chain.start import boundary, inside
@@ -117,16 +117,22 @@ def test_a_start_that_is_optimal_stays_so():
     assert again.lip == pytest.approx(first.lip, rel=1e-4)
 
 
+@pytest.mark.parametrize("rounds", [400, 10, 0])
 @pytest.mark.parametrize("depth", [5, 2 + LAYERS + 2])
-def test_progress_is_told_and_bounds_only_shrink(depth):
+def test_progress_is_told_and_bounds_only_shrink(depth, rounds, monkeypatch):
+    monkeypatch.setattr(raised, "ROUNDS", rounds)
     seen = []
     chain = random_chain(0, [6] * depth)
-    found = minimise_chain(chain, progress=lambda *line: seen.append(line))
-    windows = 0 if depth - 2 <= LAYERS else 2
-    assert len(seen) == windows + found.iterations
-    assert all(math.isinf(line[2]) for line in seen[:windows])
+    found = minimise_chain(chain, tol=1e-6, progress=lambda *line: seen.append(line))
+    if rounds == 400:
+        assert len(seen) == found.iterations // raised.LOOK < rounds // raised.LOOK
+    else:
+        windows = 0 if depth - 2 <= LAYERS else 2
+        assert found.iterations > rounds
+        assert len(seen) == rounds // raised.LOOK + windows + found.iterations - rounds
     assert [line[0] for line in seen] == list(range(len(seen)))
     assert all(b[1] <= a[1] and b[2] <= a[2] for a, b in itertools.pairwise(seen))
+    assert seen[-1][2] <= 1e-6
 
 
 def test_a_very_deep_chain_does_not_leave_the_range_of_doubles():

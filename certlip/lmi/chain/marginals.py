@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -57,3 +58,8 @@ def dual_bound(chain: ScaledChain, Z: Pattern) -> float:
     scaled = chain.A[-1] * d
     bound = ((scaled @ Z.own[-1]) * scaled).sum() / Z.own[0].trace()
     return float(bound) if bool(bound.isfinite() & (Z.own[0].trace() > 0.0)) else 0.0
+
+
+def relative_gap(rho: float, lower: float) -> float:
+    """√(ρ/lower) − 1: how far L may be above the optimum."""
+    return math.sqrt(rho / lower) - 1.0 if lower > 0.0 else math.inf

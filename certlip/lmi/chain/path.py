@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from certlip.lmi.chain.marginals import Marginals, dual_bound, inner
+from certlip.lmi.chain.marginals import Marginals, dual_bound, inner, relative_gap
 from certlip.lmi.chain.newton import Directions, Step
 from certlip.lmi.chain.recursion import Pattern, completed, inverse, schur_factors
 from certlip.lmi.chain.scaled import ScaledChain
@@ -29,7 +29,7 @@ NEAR = 3e-3
 class Path:
     """Follows the central path from an interior point; keeps the best Λ̃, ρ and dual bound."""
 
-    def __init__(self, chain: ScaledChain, best: Point, start: Point) -> None:
+    def __init__(self, chain: ScaledChain, best: Point, start: Point, lower: float = 0.0) -> None:
         self.chain = chain
         self.best_lam, self.best_rho = best
         self.lam, self.rho = start
@@ -37,18 +37,14 @@ class Path:
         assert factors is not None
         self.P = inverse(chain, self.lam, factors)
         self.Z = self.P.times(1.0 / float(Marginals.of(chain, self.P.blocks).input))
-        self.lower = dual_bound(chain, self.Z.blocks)
+        self.lower = max(lower, dual_bound(chain, self.Z.blocks))
         self.single = True  # whether single precision has been enough so far
         self.lengths: dict[tuple[str, float], float] = {}  # of the last step, to search from
         self.idle = 0  # steps since ρ or the dual bound got better
 
     @property
     def gap(self) -> float:
-        return self.gap_of(self.best_rho)
-
-    def gap_of(self, rho: float) -> float:
-        """√(ρ/lower) − 1."""
-        return math.sqrt(rho / self.lower) - 1.0 if self.lower > 0.0 else math.inf
+        return relative_gap(self.best_rho, self.lower)
 
     def advance(self, *, centring: bool = False) -> bool:
         """One step of both, to the centre at the same μ or beyond; False if none is possible."""

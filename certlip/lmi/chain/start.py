@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -17,10 +18,8 @@ Point = tuple[list[Tensor], float]
 
 def boundary(chain: ScaledChain, given: np.ndarray | None) -> Point | None:
     """Λ̃ with the smallest ρ that it proves: the closed form, or what was given if that is better."""
-    found = [layerwise(chain)]
-    if given is not None:
-        found.append(_best_scale(chain, chain.scaled(given)))
-    return min((one for one in found if one is not None), key=lambda one: one[1], default=None)
+    other = None if given is None else _best_scale(chain, chain.scaled(given))
+    return best_of(layerwise(chain), other)
 
 
 def inside(chain: ScaledChain, lam: list[Tensor], rho: float) -> Point | None:
@@ -36,15 +35,27 @@ def inside(chain: ScaledChain, lam: list[Tensor], rho: float) -> Point | None:
 
 def tightened(chain: ScaledChain, lam: list[Tensor], rho: float) -> Point:
     """The same Λ̃ with the smallest ρ that it proves."""
-    found = _rho_of(chain, lam)
+    found = least_rho(chain, lam)
     return lam, rho if found is None else min(rho, found)
+
+
+def lifted(chain: ScaledChain, lam: list[Tensor], lift: float) -> Point | None:
+    """(1 + lift)Λ̃ with the smallest ρ that it proves; None where it proves none."""
+    grown = [(1.0 + lift) * part for part in lam]
+    rho = least_rho(chain, grown)
+    return None if rho is None else (grown, rho)
+
+
+def best_of(*points: Point | None) -> Point | None:
+    """The one with the smallest ρ."""
+    return min((one for one in points if one is not None), key=itemgetter(1), default=None)
 
 
 def _best_scale(chain: ScaledChain, lam: list[Tensor]) -> Point | None:
     """The factor of Λ̃ with the smallest ρ, which is convex in it: powers of two, then thirds."""
 
     def at(exponent: float) -> float:
-        found = _rho_of(chain, [part * 2.0**exponent for part in lam])
+        found = least_rho(chain, [part * 2.0**exponent for part in lam])
         return math.inf if found is None else found
 
     best = min(range(-40, 41), key=at)
@@ -58,7 +69,7 @@ def _best_scale(chain: ScaledChain, lam: list[Tensor]) -> Point | None:
     return None if rho == math.inf else ([part * 2.0 ** (0.5 * (low + high)) for part in lam], rho)
 
 
-def _rho_of(chain: ScaledChain, lam: list[Tensor]) -> float | None:
+def least_rho(chain: ScaledChain, lam: list[Tensor]) -> float | None:
     """ρ = λ_max(A_0ᵀΛ̃_1Y_1⁻¹Λ̃_1A_0), Y the recursion backwards; None where no ρ is enough."""
     half = chain.A[-1]
     for k in reversed(range(len(lam))):

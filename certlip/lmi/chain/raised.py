@@ -1,0 +1,65 @@
+"""Rounds of the dual, until its multipliers prove what it says they do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from certlip.lmi.chain.ascent import Ascent
+from certlip.lmi.chain.marginals import relative_gap
+from certlip.lmi.chain.scaled import ScaledChain
+from certlip.lmi.chain.start import Point, best_of, lifted
+
+#: Rounds at most, and those between two looks at the multipliers.
+ROUNDS, LOOK = 400, 10
+#: Multipliers of the dual lie on the wrong side of the boundary by a little: they are lifted by the
+#: tolerance, which raises L by half of that; if this is enough, a share of it may be as well.
+LESS = 0.0625
+
+
+@dataclass(frozen=True)
+class Raised:
+    """The best feasible point, if there is one, the dual bound of ρ, and the rounds that they took."""
+
+    best: Point | None
+    lower: float
+    rounds: int
+
+    @property
+    def rho(self) -> float:
+        return math.inf if self.best is None else self.best[1]
+
+    @property
+    def gap(self) -> float:
+        return relative_gap(self.rho, self.lower)
+
+
+def raised(
+    chain: ScaledChain,
+    tol: float,
+    over: Callable[[], bool],
+    looked: Callable[[Raised], None] = lambda _: None,
+) -> Raised:
+    """Until the gap is at most tol, or time is over, or so many rounds were not enough."""
+    ascent = Ascent(chain)
+    reached = Raised(None, 0.0, 0)
+    for rounds in range(1, ROUNDS + 1):
+        if over():
+            break
+        ascent.round()
+        if rounds % LOOK:
+            continue
+        best = best_of(reached.best, _proven(chain, ascent.lam, min(tol, 1.0)))
+        reached = Raised(best, ascent.lower, rounds)
+        looked(reached)
+        if reached.gap <= tol:
+            break
+    return reached
+
+
+def _proven(chain: ScaledChain, lam: list[Tensor], tol: float) -> Point | None:
+    found = lifted(chain, lam, tol)
+    return found and best_of(found, lifted(chain, lam, LESS * tol))
