@@ -147,3 +147,19 @@ def test_boxes_and_margins_of_deep_networks_hold_exact_ones(r):
             worst, _ = exact_interval(against, x[i], r)
             for j in {0, 1, 2} - {a}:
                 assert lower[i, j] <= worst[j] <= lower[i, j] + 1e-11
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_a_sum_that_overflows_downwards_is_not_taken_for_a_dead_unit():
+    # −1.5 − 1.5 … + 1.7 + 1.7 … > 0 times 10³⁰⁸: a partial sum is −∞, and ReLU of that is 0
+    W = np.repeat(np.array([[-1.5e200, 1.7e200]]), 32, axis=1)
+    tail = affine(np.array([[1e-308], [0.0]]), np.array([-0.1, 0.0]))
+    blocks = affine(W, np.zeros(1)), Activation(Sigma.of(ReLU(), 1)), tail
+    x, r = np.full((1, 64), 1e108), np.full(1, 1e-3)
+    assert np.isneginf((x @ W.T)[0, 0])
+    _, high = exact_interval(only(*blocks), x[0], 1e-3)
+    assert high[0] > 0
+    bounds = IntervalBounds(only(*blocks))
+    box = bounds(around(x, r))
+    assert not np.isfinite(box.mid[0, 0] + box.radius()[0, 0])
+    assert not bounds.lower(bounds.start(x), r, np.array([1]))[0, 0] > 0
