@@ -39,7 +39,8 @@ class Frame:
             return image.contiguous()
         (top, bottom), (left, right) = self.rows, self.columns
         H, W = self.height, self.width
-        framed = torch.zeros((len(image), *self.shape, x.shape[-1]), dtype=x.dtype)
+        new = torch.empty if self.circular else torch.zeros
+        framed = new((len(image), *self.shape, x.shape[-1]), dtype=x.dtype)
         framed[:, top : top + H, left : left + W] = image
         if self.circular:  # no side is wider than the image
             framed[:, :top] = framed[:, H : H + top]
@@ -53,15 +54,19 @@ class Frame:
         return framed[:, : self.height, : self.width]
 
 
+def rows_in_cache(numbers: int) -> int:
+    """How many rows of so many numbers go together: the same for any batch."""
+    return min(64, max(8, CACHED // numbers))
+
+
 def by_columns(
     f: Callable[[Tensor], Tensor], numbers: int, width: int, x: np.ndarray
 ) -> np.ndarray:
     """f of columns (d, rows) on as many rows of x (batch, d) at a time as stay in the cache.
 
-    `numbers` counts those of the largest array per row, `width` those of the result. How many rows
-    depends on the block alone, so that the same batch gives the same result.
+    `numbers` counts those of the largest array per row, `width` those of the result.
     """
-    rows = min(64, max(8, CACHED // numbers))
+    rows = rows_in_cache(numbers)
     whole, y = torch.from_numpy(x), torch.empty(len(x), width, dtype=torch.float64)
 
     def part(own: slice) -> None:

@@ -14,8 +14,8 @@ from certlip.blocks import Convolution, ConvResidual, GroupSort, Pooling, Resize
 from certlip.blocks.image import channel_sigma
 from certlip.certification.enclosure.apriori import Sizes, residual_sizes
 from certlip.certification.enclosure.base import Local
+from certlip.certification.enclosure.columns import InColumns
 from certlip.certification.enclosure.convolution import Direct, Map, convolution_map
-from certlip.certification.enclosure.frame import by_columns
 from certlip.certification.enclosure.near import Near
 from certlip.certification.enclosure.side_by_side import in_steps
 from certlip.linalg.rigorous.rounding import TINY, norm_up, sum_up, up
@@ -41,27 +41,24 @@ def conv_residual(block: ConvResidual, proof: ResidualProof) -> Callable[[np.nda
     return _Residual(block, proof, K, KT)
 
 
-class _DirectConvolution:
-    """As many images at a time as stay in the cache; the error is known beforehand."""
+class _DirectConvolution(InColumns):
+    """K ∗ x + b by taps."""
 
     def __init__(self, block: Convolution, K: Direct) -> None:
-        self.K, self.b, self.width = K, block.b, block.out_width
+        self.K, self.b, self.numbers, self.width = K, block.b, K.numbers, block.out_width
         b = np.repeat(block.b.numpy(), block.pixels)
         self.sizes = Sizes.exact().product(K.size, K.terms, float(norm_up(b)))
 
-    def __call__(self, x: np.ndarray) -> Local:
-        y = by_columns(self._columns, self.K.numbers, self.width, x)
-        return Local(y, self.sizes.bound(norm_up(x)))
-
-    def _columns(self, x: Tensor) -> Tensor:
+    def columns(self, x: Tensor) -> Tensor:
         return self.K.summed(self.K.frame.around(x), self.b)
 
 
-class _DirectResidual:
-    """Both convolutions on as many images at a time as stay in the cache; a known error as well."""
+class _DirectResidual(InColumns):
+    """Both convolutions by taps."""
 
     def __init__(self, block: ConvResidual, K: Direct, KT: Direct) -> None:
-        self.K, self.KT, self.b, self.double_D = K, KT, block.b, 2.0 * block.D[:, None]
+        self.numbers, self.width = max(K.numbers, KT.numbers), block.out_width
+        self.K, self.KT, self.b, self.double_D = K, KT, block.b, 2.0 * block.D
         self.sigma = channel_sigma(block.sigma, block.pixels)
         self.shape = (block.K.shape[1], block.height, block.width)
         taps = sum_up(np.abs(block.K.numpy()).reshape(*block.K.shape[:2], -1))
@@ -69,16 +66,11 @@ class _DirectResidual:
         terms = K.terms, KT.terms
         self.sizes = residual_sizes(taps, block.D.numpy(), b, self.sigma, terms)
 
-    def __call__(self, x: np.ndarray) -> Local:
-        numbers = max(self.K.numbers, self.KT.numbers)
-        y = by_columns(self._columns, numbers, x.shape[1], x)
-        return Local(y, self.sizes.bound(norm_up(x)))
-
-    def _columns(self, x: Tensor) -> Tensor:
+    def columns(self, x: Tensor) -> Tensor:
         x = x.reshape(*self.shape, -1)
         v = self.K.summed(self.K.frame.around(x), self.b)
-        s = self.sigma.forward(v.reshape(len(v), -1).T).T * self.double_D
-        return x - self.KT.summed(self.KT.frame.around(s.reshape(v.shape)))
+        s = self.sigma.forward(v.permute(1, 2, 3, 0)).mul_(self.double_D).permute(3, 0, 1, 2)
+        return x - self.KT.summed(self.KT.frame.around(s))
 
 
 class _Convolution:

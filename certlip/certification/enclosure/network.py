@@ -2,51 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cached_property, partial
+from functools import cached_property
+from itertools import groupby
 
 import numpy as np
 import torch
 
-from certlip.blocks import (
-    Activation,
-    Affine,
-    Block,
-    ConvEquilibrium,
-    Convolution,
-    ConvResidual,
-    Equilibrium,
-    GroupSort,
-    Network,
-    Normalize,
-    PaddedEquilibrium,
-    Pooling,
-    Residual,
-    Resize,
-    Window,
-)
-from certlip.certification.enclosure.base import Local
-from certlip.certification.enclosure.conv_equilibrium import ConvEquilibriumEncloser
+from certlip.blocks import Network
 from certlip.certification.enclosure.enclosed import Enclosure, joined
-from certlip.certification.enclosure.equilibrium import EquilibriumEncloser
-from certlip.certification.enclosure.explicit import activation, affine, normalize, residual
 from certlip.certification.enclosure.frame import CACHED
 from certlip.certification.enclosure.guesses import Guesses, InTurn, Polished, examples, states
-from certlip.certification.enclosure.image import (
-    conv_residual,
-    convolution,
-    group_sort,
-    pooling,
-    resize,
-    window,
-)
-from certlip.certification.enclosure.padded_equilibrium import PaddedEquilibriumEncloser
+from certlip.certification.enclosure.kinds import local_of
+from certlip.certification.enclosure.run import Errors, Growth, Run
 from certlip.certification.enclosure.side_by_side import in_parts
 from certlip.errors import InconclusiveError
 from certlip.linalg.rigorous import require_ieee
 from certlip.linalg.rigorous.rounding import norm_up, up
-from certlip.lmi import BlockProof, NetworkProof
-from certlip.lmi.slack import SLACK
+from certlip.lmi import NetworkProof
 
 #: Rows that go through the network together. A matrix product may round differently for another
 #: number of rows, so batches always have this many (the last one is padded): a limit on the number of
@@ -66,36 +38,10 @@ LARGE = 1024
 #: Relative residuals: enough for a step of Newton, about what float32 reaches, and what float64 does.
 COARSE, ROUGH, FINEST = 3e-5, 1e-6, 1e-11
 
-LOCAL: dict[type[Block], Callable[..., Local]] = {
-    Normalize: normalize,
-    Pooling: pooling,
-    Resize: resize,
-    Window: window,
-    GroupSort: group_sort,
-}
-
-#: Enclosures that are built once from a block and its proof; those of equilibria also take a guess.
-PREPARED: dict[type[Block], Callable[..., Callable[..., Local]]] = {
-    Affine: affine,
-    Activation: activation,
-    Residual: residual,
-    Convolution: convolution,
-    ConvResidual: conv_residual,
-    Equilibrium: EquilibriumEncloser,
-    ConvEquilibrium: ConvEquilibriumEncloser,
-    PaddedEquilibrium: PaddedEquilibriumEncloser,
-}
-
 
 def padded(x: np.ndarray, size: int) -> np.ndarray:
     """x (n, d) and rows of zeros, (size, d)."""
     return np.concatenate([x, np.zeros((size - len(x), x.shape[1]))]) if len(x) < size else x
-
-
-def _local(block: Block, own: BlockProof) -> Callable[..., Local]:
-    if type(block) in PREPARED:
-        return PREPARED[type(block)](block, own)
-    return partial(LOCAL[type(block)], block)
 
 
 class Encloser:
@@ -116,12 +62,11 @@ class Encloser:
         self.network = network
         self.device = device
         self.fine = Guesses(network, torch.float64, device)
-        self.after = [proof.after(k).value for k in range(len(network.blocks))]
-        self.lip = [own.lip.value for own in proof.blocks]
+        self.growth = Growth(proof)
         self.local = []
         for k, (block, own) in enumerate(zip(network.blocks, proof.blocks, strict=True)):
             try:
-                self.local.append(_local(block, own))
+                self.local.append(local_of(block, own))
             except ValueError as error:  # a norm above the largest double
                 raise InconclusiveError(f"block {k} ({block.kind}): {error}") from None
 
@@ -176,53 +121,38 @@ class Encloser:
         """The enclosure of x (n, d), padded to `size` rows."""
         n, y = len(x), padded(x, size)
         # an input that is no point is off by anything, though a block may leave it out
-        error, worst = np.where(np.isfinite(y).all(axis=1), 0.0, np.inf), np.zeros(size)
+        off = np.where(np.isfinite(y).all(axis=1), 0.0, np.inf)
+        errors, worst = Errors(off, off), np.zeros(size)
         found: dict[int, np.ndarray] = {}
-        norms, here = np.empty((size, len(self.network.blocks))), error  # ‖y − true y‖ ≤ here
-        for implicit, run in self.runs:
-            if not implicit:
-                y, here, error, norms[:, run] = in_parts(
-                    partial(self._explicit, run), self.step, y, here, error
+        norms = np.empty((size, len(self.network.blocks)))
+        for run, blocks in self.runs:
+            if run is not None:
+                y, here, logits, norms[:, blocks] = in_parts(
+                    run, self.step, y, errors.here, errors.logits
                 )
+                errors = Errors(here, logits)
                 continue
-            (k,) = run
-            norms[:, k] = up(norm_up(y) + here)
+            (k,) = blocks
+            norms[:, k] = up(norm_up(y) + errors.here)
             start = padded(starts[k], size) if k in starts else None
             local = self.local[k](y, guesses.block(k, y, start), guesses.polish(k))
-            y, here, error = self._after(k, local, here, error)
+            y, errors = local.y, self.growth(k, local.delta, errors)
             assert local.z is not None
             assert local.residual is not None
             found[k] = local.z[:n]
             worst = np.maximum(worst, local.residual)
-        return Enclosure(y[:n], error[:n], found, worst[:n], norms[:n])
-
-    def _explicit(
-        self, run: range, y: np.ndarray, here: np.ndarray, error: np.ndarray
-    ) -> tuple[np.ndarray, ...]:
-        """The output of blocks that are evaluated, its two errors, and the norms of their inputs."""
-        norms = []
-        for k in run:
-            norms.append(up(norm_up(y) + here))
-            y, here, error = self._after(k, self.local[k](y), here, error)
-        return y, here, error, np.stack(norms, axis=1)
-
-    def _after(
-        self, k: int, local: Local, here: np.ndarray, error: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The output of block k, its own error, and what all so far amount to in the logits."""
-        here = up(up(self.lip[k] * here) + local.delta)
-        return local.y, here, up(error + up(self.after[k] * (SLACK * local.delta)))
+        return Enclosure(y[:n], errors.logits[:n], found, worst[:n], norms[:n])
 
     @cached_property
-    def runs(self) -> list[tuple[bool, range]]:
+    def runs(self) -> list[tuple[Run | None, range]]:
         """Successive blocks that are evaluated together, and every equilibrium on its own."""
-        runs: list[tuple[bool, range]] = []
-        for k, block in enumerate(self.network.blocks):
-            implicit = states(block) > 0
-            if runs and not implicit and not runs[-1][0]:
-                runs[-1] = (False, range(runs[-1][1].start, k + 1))
-            else:
-                runs.append((implicit, range(k, k + 1)))
+        explicit = [states(block) == 0 for block in self.network.blocks]
+        runs = []
+        for _, own in groupby(range(len(explicit)), lambda k: -1 if explicit[k] else k):
+            first, *others = own
+            blocks = range(first, first + 1 + len(others))
+            run = Run(blocks, self.local, self.growth) if explicit[first] else None
+            runs.append((run, blocks))
         return runs
 
     @cached_property

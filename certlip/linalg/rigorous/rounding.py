@@ -53,11 +53,11 @@ def sum_up(x: np.ndarray, axis: int = -1) -> np.ndarray:
 def norm_up(x: np.ndarray, axis: int = -1) -> np.ndarray:
     """Upper bound of the Euclidean norm along one axis, for entries of any sign."""
     k = x.shape[axis]
-    squares = np.sum(x * x, axis=axis) if axis not in (-1, x.ndim - 1) else _dot(x)
+    squares = _dot(x) if axis in (-1, x.ndim - 1) else _dot(np.moveaxis(x, axis, 0), "i...")
     # k + 1 roundings whatever the order of the sum; a square may underflow
     return up(np.sqrt(up(squares * (1.0 + (k + 3) * 2.0 * U) + TINY)))
 
 
-def _dot(x: np.ndarray) -> np.ndarray:
-    """Σ x² along the last axis, without an array of squares."""
-    return np.einsum("...i,...i->...", x, x)
+def _dot(x: np.ndarray, axes: str = "...i") -> np.ndarray:
+    """Σ x² along the axis i, without an array of squares."""
+    return np.einsum(f"{axes},{axes}->...", x, x)
