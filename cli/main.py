@@ -114,6 +114,9 @@ def run(arguments: Sequence[str]) -> int:
             return _interrupted(arguments)
         if debug:
             traceback.print_exc()
+        if isinstance(error, OSError) and error.filename is not None:
+            # a name that is too long, a folder that may not be searched: wherever it was looked at first
+            return _fail(f"{error.filename}: cannot be used ({error.strerror})", 2)
         if isinstance(error, MemoryError) or NO_MEMORY.search(str(error)):
             return _fail(f"out of memory: {str(error)[-160:] or 'no more could be had'}", 3)
         hint = "" if debug else "; --debug shows where"

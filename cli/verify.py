@@ -35,14 +35,14 @@ def verify(
     from certlip.api.verdict import verify_document
     from certlip.checker import CertificateError, check_certificate
 
+    if not certificate.is_file():
+        what = "a folder" if certificate.is_dir() else "no such file"
+        raise InputError(f"{certificate}: {what}; expected a certificate, FILE.certlip")
     (session.prepare_numpy if model is None else session.prepare_torch)()
     model_hash = None if model is None else read_model(model).sha256()
     data_hash = None
     if dataset is not None:
         data_hash = read_data(dataset, data_dir, split, limit).sha256()
-    if not certificate.is_file():
-        what = "a folder" if certificate.is_dir() else "no such file"
-        raise InputError(f"{certificate}: {what}; expected a certificate, FILE.certlip")
     start = time.perf_counter()
     try:
         with session.console.status("re-proving"):

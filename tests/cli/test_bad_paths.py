@@ -1,0 +1,52 @@
+"""Paths that cannot even be looked at: exit code 2 and one line, wherever that shows first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+LONG = "a" * 300
+
+LINES = {
+    "verify": ("verify", LONG),
+    "report": ("report", LONG),
+    "compare": ("compare", LONG, LONG),
+    "inspect": ("inspect", LONG),
+    "convert": ("convert", LONG, "--from", "onnx", "--out", "m.pt"),
+    "out": ("train", "--family", "sll", "--dataset", "digits", "--out", LONG),
+    "recipe": ("train", "--recipe", f"{LONG}.toml", "--out", "run"),
+    "config": ("doctor", "--config", LONG),
+    "doctor": ("doctor", "--data-dir", LONG),
+    "mnist": ("certify", "MODEL", "--dataset", "mnist", "--data-dir", LONG),
+    "folder": ("certify", "MODEL", "--dataset", f"folder:{LONG}"),
+    "npz": ("certify", "MODEL", "--dataset", f"npz:{LONG}.npz"),
+    "report folder": ("certify", "MODEL", "--dataset", "digits", "--report", LONG),
+}
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_a_name_that_is_too_long(name, certlip, story, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    line = [str(story / "sll" / "model.pt") if word == "MODEL" else word for word in LINES[name]]
+    result = certlip(*line)
+    assert result.code == 2
+    last = result.err.splitlines()[-1]
+    assert last.startswith("certlip: ")
+    assert LONG[:200] in last
+    assert "too long" in last
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_folder_that_may_not_be_searched(certlip, tmp_path, monkeypatch):
+    path, original = tmp_path / "m.certlip", Path.is_file
+
+    def is_file(self):
+        if self == path:
+            raise PermissionError(13, "Permission denied", str(self))
+        return original(self)
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    result = certlip("verify", path)
+    assert result.code == 2
+    assert result.err == f"certlip: {path}: cannot be used (Permission denied)\n"
