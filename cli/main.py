@@ -77,7 +77,7 @@ def _root(
 
 
 for _name in COMMANDS:
-    importlib.import_module(f"certlip_cli.{_name}").register(app)
+    importlib.import_module(f".{_name}", __package__).register(app)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -82,7 +82,7 @@ def export(
     if dtype not in DTYPES:
         raise InputError(f"--dtype {dtype!r}: expected {' or '.join(DTYPES)}")
     if path.suffix != form.suffix or not path.stem:
-        raise InputError(f"--out {path}: expected a name that ends with {form.suffix}")
+        raise InputError(f"--out {path}: expected a name that ends in {form.suffix}")
     network = network_of(model)
     files = form.render(network, dtype)
     _require_replaceable(path, files)

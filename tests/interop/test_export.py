@@ -226,7 +226,7 @@ def test_bad_arguments(tmp_path):
         ({"to": "onxx"}, "did you mean 'onnx'"),
         ({"to": "pickle"}, "expected torch or onnx"),
         ({"dtype": "float16"}, "expected float64 or float32"),
-        ({"to": "onnx"}, r"expected a name that ends with \.onnx"),
+        ({"to": "onnx"}, r"expected a name that ends in \.onnx"),
         ({"data": load_data("digits", split="test")}, "expected 4, which"),
     ):
         with pytest.raises(InputError, match=match):
