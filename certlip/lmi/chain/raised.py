@@ -13,11 +13,12 @@ from certlip.lmi.chain.marginals import relative_gap
 from certlip.lmi.chain.scaled import ScaledChain
 from certlip.lmi.chain.start import Point, best_of, lifted
 
-#: Rounds at most, and those between two looks at the multipliers.
+#: Rounds at most, and those between two looks at the multipliers, about.
 ROUNDS, LOOK = 400, 10
-#: Multipliers of the dual lie on the wrong side of the boundary by a little: they are lifted by the
-#: tolerance, which raises L by half of that; if this is enough, a share of it may be as well.
-LESS = 0.0625
+#: Rounds beyond the tolerance take L further for little: down to this share of it, or until their number
+#: has grown by this factor. Multipliers of the dual lie on the wrong side of the boundary by a little: they
+#: are lifted by the tolerance, which raises L by half of it, and by that share.
+AIM, MORE = 0.125, 2.0
 
 
 @dataclass(frozen=True)
@@ -43,23 +44,22 @@ def raised(
     over: Callable[[], bool],
     looked: Callable[[Raised], None] = lambda _: None,
 ) -> Raised:
-    """Until the gap is at most tol, or time is over, or so many rounds were not enough."""
+    """Until the gap is well below tol, or time is over, or so many rounds were not enough."""
     ascent = Ascent(chain)
-    reached = Raised(None, 0.0, 0)
-    for rounds in range(1, ROUNDS + 1):
-        if over():
-            break
-        ascent.round()
-        if rounds % LOOK:
-            continue
+    reached, last = Raised(None, 0.0, 0), ROUNDS
+    while reached.rounds < last and reached.gap > AIM * tol:
+        for _ in range(LOOK):
+            if over():
+                return reached
+            ascent.round()
         best = best_of(reached.best, _proven(chain, ascent.lam, min(tol, 1.0)))
-        reached = Raised(best, ascent.lower, rounds)
+        reached = Raised(best, ascent.lower, reached.rounds + LOOK)
         looked(reached)
         if reached.gap <= tol:
-            break
+            last = min(last, int(MORE * reached.rounds))
     return reached
 
 
 def _proven(chain: ScaledChain, lam: list[Tensor], tol: float) -> Point | None:
     found = lifted(chain, lam, tol)
-    return found and best_of(found, lifted(chain, lam, LESS * tol))
+    return found and best_of(found, lifted(chain, lam, AIM * tol))
