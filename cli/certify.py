@@ -107,7 +107,7 @@ def certify(
     if restarts < 1:
         raise InputError(f"--restarts {restarts}: expected at least 1")
     check_writable("--report", report and report / "report.html")
-    check_writable("--certificate", certificate)
+    check_writable("--certificate", certificate, model)
     if report is not None:
         require_packages()
         check_folder(report, resume)

@@ -67,7 +67,7 @@ def convert(
     for name, value in unused.items():
         if to is None and value is not None:
             raise InputError(f"{name} {value}: is for --to, which compares what it writes")
-    check_writable("--out", out)
+    check_writable("--out", out, source)
     session.prepare_torch()
     network = None if format_name is None else read(source, format_name, pairs)
     if to is not None:

@@ -26,6 +26,7 @@ from .options import (
     OptionalDataset,
     OutDir,
     TrainSplit,
+    check_writable,
     emit_run,
     read_model,
 )
@@ -60,6 +61,7 @@ def finetune(
     from certlip.training import load_recipe, recipe_for
 
     run = Run(session, resume, max_minutes)
+    check_writable("--out", out / "model.pt", model)
     session.prepare_torch()
     network = read_model(model)
     name = dataset or _latest(network, "dataset")

@@ -39,11 +39,15 @@ EPS = "36/255,72/255,108/255,1"
 EpsOption = Annotated[str, typer.Option("--eps", help="Radii in raw input units.")]
 
 
-def check_writable(option: str, path: Path | None) -> None:
+def check_writable(option: str, path: Path | None, source: Path | None = None) -> None:
     """Refuses an output before hours of work, not after.
 
+    Args:
+        source: What is read, which must not be replaced.
+
     Raises:
-        InputError: `path` is a folder, or a folder on the way to it is a file or not writable.
+        InputError: `path` is a folder or the source, or a folder on the way to it is a file or not
+            writable.
     """
     if path is None:
         return
@@ -51,6 +55,8 @@ def check_writable(option: str, path: Path | None) -> None:
     try:
         if path.is_dir():
             raise InputError(f"{option} {path}: is a folder; expected the name of a file")
+        if source is not None and path.exists() and source.exists() and path.samefile(source):
+            raise InputError(f"{option} {path}: is the model that is read; expected another file")
         while not folder.exists():
             folder = folder.parent
         writable = folder.is_dir() and os.access(folder, os.W_OK)

@@ -1,7 +1,8 @@
-"""Paths that cannot even be looked at: exit code 2 and one line, wherever that shows first."""
+"""Paths that cannot even be looked at, or that are read: exit code 2, one line, nothing replaced."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,25 @@ def test_a_folder_that_may_not_be_searched(certlip, tmp_path, monkeypatch):
     result = certlip("verify", path)
     assert result.code == 2
     assert result.err == f"certlip: {path}: cannot be used (Permission denied)\n"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("certify", "run/model.pt", "--dataset", "digits", "--certificate", "run/model.pt"),
+        ("certify", "run/model.pt", "--dataset", "digits", "--certificate", "link.pt"),
+        ("finetune", "run/model.pt", "--out", "run"),
+        ("convert", "run/model.pt", "--from", "mondeq-2020", "--out", "run/../run/model.pt"),
+    ],
+)
+def test_what_is_read_is_not_replaced(line, certlip, story, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("run").mkdir()
+    shutil.copy(story / "sll" / "model.pt", "run/model.pt")
+    Path("link.pt").symlink_to("run/model.pt")
+    content = Path("run/model.pt").read_bytes()
+    result = certlip(*line)
+    assert result.code == 2
+    assert "is the model that is read; expected another file" in result.err
+    assert Path("run/model.pt").read_bytes() == content
+    assert [p.name for p in Path("run").iterdir()] == ["model.pt"]
