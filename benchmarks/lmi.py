@@ -114,7 +114,9 @@ def _lipsdp() -> list[list[str]]:
     return rows
 
 
-def perceptrons(depths: tuple[int, ...] = (5, 10, 20, 50), *, scs: bool = True) -> list[list[str]]:
+def perceptrons(
+    depths: tuple[int, ...] = (5, 10, 20, 50, 100), *, scs: bool = True
+) -> list[list[str]]:
     """Width 128: seconds of the processor, per layer too, and their ratio to those of the first depth."""
     rows, first = [], None
     for depth in depths:
@@ -128,7 +130,7 @@ def perceptrons(depths: tuple[int, ...] = (5, 10, 20, 50), *, scs: bool = True) 
         seconds = time.process_time() - start
         first = first or seconds
         method = (
-            f"chain ({found.status}), {found.iterations} steps, {seconds / depth:.2f} s per layer"
+            f"chain ({found.status}), {found.iterations} rounds, {seconds / depth:.3f} s per layer"
         )
         rows.append(_row(name, chain.n, method, found.lip, lip, seconds, first))
         if scs and depth == 5:  # more than this is out of reach of the cone solvers

@@ -69,10 +69,10 @@ class Ascent:
         used = self.ahead
         first, u = self._backwards(output, hs, logs)
         back = sum(
-            float(((a - new) * (new - old)).sum())
-            for a, new, old in zip(used, u, self.u, strict=True)
+            ((before - new) * (new - old)).sum()
+            for before, new, old in zip(used, u, self.u, strict=True)
         )
-        self.since = 1 if back > 0.0 else self.since + 1
+        self.since = 1 if float(back) > 0.0 else self.since + 1
         onward = (self.since - 1.0) / (self.since + 2.0)
         self.start = first + onward * (first - self.first)
         self.ahead = [
@@ -106,7 +106,7 @@ class Ascent:
             size, length = _lengths(q), _lengths(hs[k])
             self.sizes[k] = size
             lam = (size / length)[:, 0] * (log - logs[k]).exp()
-            self.lam[k] = lam.clamp_min(LEAST * float(lam.max()))
+            self.lam[k] = torch.maximum(lam, LEAST * lam.max())
             u[k] = q / size
             q = self.A[k].mT @ (0.5 * (q + size * hs[k] / length))
         return q / q.norm(), u
