@@ -75,7 +75,7 @@ def _check(path, wanted: tuple, checks: dict) -> tuple:
     for (name, found), other in zip(hashes.items(), wanted, strict=True):
         checks[f"{name}_sha256"], listed = found, document[name]["sha256"]
         if {listed, (other or found).lower()} != {found}:
-            raise Rejected(f"SHA-256 is {found}, expected {listed!r:.80} {other or ''}")
+            raise Rejected(f"is {found}, listed is {listed!r:.80}, given is {other or 'none'}")
     upper, product = number(document["lipschitz_upper"]), prod(Fraction(b.lip) for b in blocks)
     checks["lipschitz_upper"] = f"{upper!r}, at least the product of all blocks"
     if not Fraction(upper) >= product:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -56,7 +57,11 @@ def test_verify_accepts_the_model_and_the_data_it_is_about(certlip, story, name)
     assert accepted.code == 0
     assert accepted.document["accepted"] is True
     assert certlip(*line, "--model", story / other / "model.pt").code == 1
-    assert certlip("verify", certificate, "--dataset", "digits", "--limit", 59).code == 1
+    rejected = certlip("verify", certificate, "--dataset", "digits", "--limit", 59)
+    assert rejected.code == 1
+    assert re.search(
+        r"data_sha256: is (\w{64}), listed is '\1', given is (?!\1)\w{64}", rejected.err
+    )
     assert certlip("verify", certificate, "--dataset", "digits", "--split", "train").code == 1
 
 
