@@ -169,23 +169,22 @@ def _solved(run: Run, budget: Budget) -> tuple[UpperBound, float]:
     return proven(forms, found), found.lip
 
 
-def chain_bound(chain: Chain, budget: Budget, tol: float = 0.0) -> tuple[UpperBound, float]:
+def chain_bound(chain: Chain, budget: Budget) -> tuple[UpperBound, float]:
     """The least L of a chain that is proven, and what its solver takes for it.
 
     Raises:
         InconclusiveError: no multipliers were found, or they prove nothing.
     """
-    tol = max(budget.tol, tol)
-    found = minimise_chain(chain, tol=tol, max_seconds=budget.left(), device=budget.device)
+    found = minimise_chain(chain, tol=budget.tol, max_seconds=budget.left(), device=budget.device)
     if found.lam is None and found.lip == np.inf:
         raise InconclusiveError(f"no multipliers found: {found.message or found.status}")
     return prove_chain(chain, found.lam, found.lip), found.lip
 
 
-def solver(budget: Budget, tol: float = 0.0) -> Structured:
+def solver(budget: Budget) -> Structured:
     """The structured solver within what is left of the budget."""
     left = budget.left()
-    return Structured(tol=max(budget.tol, tol), **({} if left is None else {"max_seconds": left}))
+    return Structured(tol=budget.tol, **({} if left is None else {"max_seconds": left}))
 
 
 def proven(forms: Forms, found: Candidate) -> UpperBound:

@@ -21,7 +21,7 @@ from certlip.lmi.pairs import lower, pair_bounds
 from certlip.lmi.rows import ARRAYS, TOL, prove_row, solve_rows
 from certlip.lmi.whole import whole
 
-LARGEST_DENSE_CHAIN = 400  # multipliers of a chain that are solved for as one dense matrix
+LARGEST_DENSE_CHAIN = 64  # multipliers of a chain: pairs of smaller ones are faster in a batch
 LARGEST_BATCH = 4 * 2.0**30  # bytes: larger batches are no faster
 
 
@@ -61,7 +61,7 @@ def _one_by_one(run: Run, first: UpperBound, bounds: np.ndarray, budget: Budget)
         row = np.zeros((1, len(bounds)))
         row[0, a], row[0, b] = 1.0, -1.0
         try:
-            lip, _ = chain_bound(chain.with_rows(row), budget, TOL)
+            lip, _ = chain_bound(chain.with_rows(row), budget)
         except (CertlipError, ValueError):
             continue  # the pair keeps the bound that it has
         lower(bounds, a, b, first, lip)
