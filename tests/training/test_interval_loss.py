@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from certlip import data
 from certlip.blocks import load
 from certlip.errors import InputError
+from certlip.layers.boxed.units import Unit
 from certlip.models import BOXED, build
 from certlip.training import Settings, load_recipe, recipe_for, train
 from certlip.training.interval import IntervalCrossEntropy
@@ -21,6 +22,11 @@ from certlip.training.interval.warmup import balance, tightness
 def model(family="cerdeq", seed=0, norm=0):
     torch.manual_seed(seed)
     return build(family, (1, 8, 8), 4, channels=2, hidden=6, norm=norm).double()
+
+
+def units(own):
+    """The layers before the head, in order."""
+    return [layer for layer in own.modules() if isinstance(layer, Unit) and layer.relu]
 
 
 def batch(n=8):
@@ -91,7 +97,7 @@ def test_the_balance_of_a_model_is_that_of_what_goes_into_its_relus():
     assert len(found.inner) == 6
     assert own.bounds(x, 0.05, label).inner is None
     assert len(model().bounds(x, 0.05, label, inner=True).inner) == 2
-    first = own.layers[0]
+    first = units(own)[0]
     c, r = found.inner[0]
     images = x.unflatten(1, (1, 8, 8))
     torch.testing.assert_close(c, F.conv2d(images, first.weight, first.bias, padding=1))
@@ -102,7 +108,7 @@ def test_the_balance_of_a_model_is_that_of_what_goes_into_its_relus():
 def test_balance_is_weighed_with_what_is_left_of_the_growth_and_has_gradients():
     own, (x, label) = model("cnn7"), batch()
     with torch.no_grad():
-        for layer in own.layers:
+        for layer in units(own):
             layer.bias.sub_(0.3)  # few are on
     penalized = dataclasses.replace(PLAIN, balance=2.0)
     found = own.bounds(x, 0.05, label, inner=True)
@@ -112,11 +118,11 @@ def test_balance_is_weighed_with_what_is_left_of_the_growth_and_has_gradients():
     torch.testing.assert_close(gap, 0.5 * 2.0 * penalty)
     assert torch.equal(penalized(own, x, label, 0.6), PLAIN(own, x, label, 0.6))
     penalty.backward()
-    slopes = torch.cat([layer.bias.grad.flatten() for layer in own.layers])
+    slopes = torch.cat([layer.bias.grad.flatten() for layer in units(own)])
     assert torch.isfinite(slopes).all()
     assert slopes.abs().max() > 0.0
     with torch.no_grad():
-        for layer in own.layers:
+        for layer in units(own):
             layer.bias.sub_(1e-3 * layer.bias.grad)
     lower = balance(own.bounds(x, 0.05, label, inner=True).inner, 0.5)
     assert float(lower.detach()) < float(penalty.detach())
