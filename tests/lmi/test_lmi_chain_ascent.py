@@ -163,8 +163,18 @@ def test_what_rounds_do_not_finish_steps_do(depth, monkeypatch):
     assert found.lip == pytest.approx(whole.lip, rel=2e-5)
 
 
-def test_rounds_end_when_time_is_over():
-    left = iter(range(13))
-    reached = raised(of(random_chain(0, [6] * 9)), 1e-300, lambda: next(left, None) is None)
-    assert reached.rounds == rounds.LOOK
-    assert raised(of(random_chain(0, [6] * 9)), 1e-5, lambda: True).best is None
+@pytest.mark.parametrize("last", [0, 3, 33, 63])
+def test_rounds_that_are_stopped_leave_the_best_that_is_proven(last):
+    """Long before the tolerance is met that is far below the closed form."""
+    chain = of(random_chain(0, [9] * 14))
+    left = iter(range(last))
+    reached = raised(chain, 1e-300, lambda: next(left, None) is None)
+    assert reached.rounds == last // rounds.LOOK * rounds.LOOK
+    closed = boundary(chain, None)
+    assert closed is not None
+    if last > 30:
+        assert reached.best is not None
+        assert schur_factors(chain, reached.best[0], reached.rho * (1 + 1e-6)) is not None
+        assert 0.0 < reached.lower <= reached.rho < 0.1 * closed[1]
+        assert reached.gap < 0.5
+    assert (reached.best is None) == (reached.gap == math.inf)

@@ -19,6 +19,8 @@ ROUNDS, LOOK = 400, 10
 #: has grown by this factor. Multipliers of the dual lie on the wrong side of the boundary by a little: they
 #: are lifted by the tolerance, which raises L by half of it, and by that share.
 AIM, MORE = 0.125, 2.0
+#: Lifts of multipliers that are not as good as that.
+COARSE = tuple(4.0**-k for k in range(9))
 
 
 @dataclass(frozen=True)
@@ -50,14 +52,21 @@ def raised(
     while reached.rounds < last and reached.gap > AIM * tol:
         for _ in range(LOOK):
             if over():
-                return reached
+                return _unfinished(chain, ascent, reached)
             ascent.round()
         best = best_of(reached.best, _proven(chain, ascent.lam, min(tol, 1.0)))
         reached = Raised(best, ascent.lower, reached.rounds + LOOK)
         looked(reached)
         if reached.gap <= tol:
             last = min(last, int(MORE * reached.rounds))
-    return reached
+    return reached if reached.gap <= tol else _unfinished(chain, ascent, reached)
+
+
+def _unfinished(chain: ScaledChain, ascent: Ascent, reached: Raised) -> Raised:
+    """With what the last multipliers prove if they are lifted by more than the tolerance."""
+    lifts = COARSE if ascent.lam else ()
+    best = best_of(reached.best, *(lifted(chain, ascent.lam, lift) for lift in lifts))
+    return Raised(best, ascent.lower, reached.rounds)
 
 
 def _proven(chain: ScaledChain, lam: list[Tensor], tol: float) -> Point | None:
