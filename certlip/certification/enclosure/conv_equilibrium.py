@@ -40,7 +40,7 @@ class ConvEquilibriumEncloser:
         self.b_z, self.b_y = (np.repeat(b.numpy(), block.pixels) for b in (block.b_z, block.b_y))
         self.sigma = block.sigma
         self.gam = gam
-        self.root_gam = np.repeat(up(np.sqrt(gam)), block.pixels)
+        self.root_gam = up(np.sqrt(gam))  # per channel
         self.mu, self.gam_root_G, self.gam_W = mu.value, gam_root_G.value, gam_W.value
 
     def __call__(self, x: np.ndarray, z: np.ndarray, polish: Polish | None = None) -> Local:
@@ -76,5 +76,6 @@ class ConvEquilibriumEncloser:
 
     def _in_gam(self, e: Near) -> np.ndarray:
         """Upper bound of ‖e‖_Γ of the true row."""
-        v = norm_up(up(np.abs(e.v) * self.root_gam))
+        channels = norm_up(e.v.reshape(len(e.v), len(self.gam), -1))
+        v = norm_up(up(channels * self.root_gam))
         return up(v + up(float(self.root_gam.max()) * e.error)) + TINY

@@ -36,7 +36,7 @@ class Near:
         return _rounded(self.v + other.v, up(self.error + other.error))
 
     def __sub__(self, other: Near) -> Near:
-        return self + Near(-other.v, other.error)
+        return _rounded(self.v - other.v, up(self.error + other.error))
 
     def __mul__(self, factors: np.ndarray) -> Near:
         """The product with exact factors (d,), entry by entry."""
