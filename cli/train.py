@@ -164,7 +164,8 @@ def _show_list(session: Session) -> int:
 
 def _figures(expected: Expected) -> str:
     certified = ", ".join(f"{share:g} at {eps}" for eps, share in expected.certified.items())
-    return f"expected: {expected.natural:g}; {certified} ({expected.source})"
+    natural = "" if expected.natural is None else f"{expected.natural:g}; "
+    return f"expected: {natural}{certified} ({expected.source})"
 
 
 def _details(recipe: Recipe) -> dict[str, Any]:
