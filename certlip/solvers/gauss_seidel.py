@@ -25,7 +25,7 @@ from certlip.solvers.base import Solution
 from certlip.solvers.iterative import IterativeSolver, State
 from certlip.solvers.peaceman_rachford import PeacemanRachford
 from certlip.solvers.secant import secant_step
-from certlip.solvers.sweep_choice import MOST_BLOCKS, in_single, sweep_for
+from certlip.solvers.sweep_choice import MOST_BLOCKS, sweep_for
 from certlip.solvers.sweep_choice import blocks_of as blocks_of
 from certlip.solvers.sweeps import Sweep
 
@@ -127,7 +127,7 @@ class GaussSeidel(IterativeSolver):
             return None
         share, least = ROUGH
         tol, atol = (max(share * allowed, least) for allowed in (self.tol, self.atol))
-        solver = GaussSeidel(in_single(self.W), self.sigma, tol=tol, atol=atol)
+        solver = GaussSeidel(self.W.in_single(), self.sigma, tol=tol, atol=atol)
         solver.fallbacks = []
         return solver
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from certlip.blocks.activations import Sigma
@@ -28,12 +27,6 @@ def sweep_for(
     assert isinstance(W, Circulant | Stencil)
     sigma = channel_sigma(sigma, W.repeat)
     return TorusSweep(W, sigma, blocks, strict=strict, eliminate=eliminate)
-
-
-def in_single(W: Operator) -> Operator:
-    """W rounded to single precision."""
-    blocks = W.blocks()
-    return W.from_blocks(blocks.to(torch.complex64 if blocks.is_complex() else torch.float32))
 
 
 def blocks_of(W: Tensor | Operator) -> list[slice] | None:

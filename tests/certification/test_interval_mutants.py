@@ -101,9 +101,8 @@ def test_rounding_inwards(monkeypatch):
 
     assert outside() == 0
     planted(monkeypatch, lambda _, box: Ball(box.mid, 0.0 * box.mid))
-    for module in (activation_module, relu_module):
-        monkeypatch.setattr(module, "TINY", 0.0)
-    monkeypatch.setattr(relu_module, "U", 0.0)
+    monkeypatch.setattr(activation_module, "TINY", 0.0)
+    monkeypatch.setitem(relu_module.ROUNDING, np.dtype(np.float64), (0.0, 0.0))
     assert outside() > 0
 
 

@@ -58,8 +58,7 @@ def test_without_its_share_relu_loses_what_the_sum_was_off_by(monkeypatch):
         return Fraction(found.mid[0, 0]) + Fraction(found.radius()[0, 0])
 
     assert high <= top()
-    monkeypatch.setattr(relu_module, "U", 0.0)
-    monkeypatch.setattr(relu_module, "TINY", 0.0)
+    monkeypatch.setitem(relu_module.ROUNDING, c.dtype, (0.0, 0.0))
     assert top() < high
 
 

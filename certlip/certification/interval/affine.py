@@ -29,7 +29,7 @@ class Linear(Step):
     linear = True
 
     def __init__(self, W: np.ndarray | Ball, b: np.ndarray | Ball, repeat: int = 1) -> None:
-        self.W, self.b = as_ball(W), as_ball(b)
+        self.W, self.b, self.repeat = as_ball(W), as_ball(b), repeat
         k = self.W.shape[1]
         self.off = gamma(k + 1)
         # nonnegative sums of k terms, each rounded a few times on its way

@@ -36,14 +36,14 @@ class Gathered(Linear):
 
     def sums(self, x: np.ndarray, weights: np.ndarray) -> np.ndarray:
         (k, pixels), batch, channels = self.reads.shape, len(x), weights.shape[1]
-        source = np.zeros((self.width + 1, batch))
+        source = np.zeros((self.width + 1, batch), x.dtype)
         source[:-1] = x.T
-        y = np.empty((channels, pixels, batch))
+        y = np.empty((channels, pixels, batch), x.dtype)
         step = max(1, WORKING // (k * batch))
-        work = np.empty((k, step, batch))
+        work = np.empty((k, step, batch), x.dtype)
         for p in range(0, pixels, step):
             at = self.reads[:, p : p + step]
-            taken = work if at.shape[1] == step else np.empty((*at.shape, batch))
+            taken = work if at.shape[1] == step else np.empty((*at.shape, batch), x.dtype)
             np.take(source, at, axis=0, out=taken, mode="clip")
             np.matmul(weights.T, taken.reshape(k, -1), out=y[:, p : p + step].reshape(channels, -1))
         return y.reshape(-1, batch).T

@@ -33,7 +33,9 @@ from certlip.solvers import PeacemanRachford
 #: How often a box is inflated further, and by how much.
 TRIES, FURTHER = 4, 8.0
 #: A relative residual of guesses that costs next to nothing: it is divided by 1 − θ.
-TOL = 1e-10
+TOL = {torch.float64: 1e-10, torch.float32: 1e-6}
+#: Larger numbers are left out of guesses.
+SANE = {torch.float64: 1e100, torch.float32: 1e30}
 #: Room for the rounding of the image of the larger box, relative to the states.
 ROOM = 2.0**-44
 
@@ -43,16 +45,20 @@ class State(Step):
 
     Args:
         W: The step z ↦ Wz, without bias.
-        operator: W and |W| as operators of a solver.
+        operator: W and |W| as operators of a solver, in the precision of guesses.
         perron: A proven v, (n,).
 
     Rows of which nothing is proven are NaN.
     """
 
-    def __init__(self, W: Step, operator: Paired, sigma: Sigma, perron: Perron) -> None:
-        self.W, self.sigma, self.perron = W, Activate(sigma), perron
+    def __init__(self, W: Step, operator: Operator, sigma: Sigma, perron: Perron) -> None:
+        self.W, self.operator, self.sigma, self.perron = W, operator, Activate(sigma), perron
         both = Sigma.concatenate([sigma, sigma])
-        self.solver = PeacemanRachford(operator, both, tol=TOL, compact=False)
+        self.solver = PeacemanRachford(operator, both, tol=TOL[operator.dtype], compact=False)
+
+    def roughly(self) -> State:
+        """The same from guesses in single precision: boxes are a little wider."""
+        return State(self.W, self.operator.in_single(), self.sigma.sigma, self.perron)
 
     def __call__(self, box: Ball) -> Ball:
         return self.verified(box, self.guess(box))
@@ -60,12 +66,11 @@ class State(Step):
     def guess(self, box: Ball) -> Ball:
         """About the box of the equilibrium; nothing here is trusted."""
         low, high = ends(box)
-        c = torch.from_numpy(np.concatenate([high, low], axis=1))
-        sane = (c.abs() < 1e100).all(dim=1, keepdim=True)
+        c = torch.from_numpy(np.concatenate([high, low], axis=1)).to(self.operator.dtype)
+        sane = (c.abs() < SANE[c.dtype]).all(dim=1, keepdim=True)
         with torch.no_grad():
-            high, low = (
-                self.solver.solve(torch.where(sane, c, 0.0)).z.numpy().T.reshape(2, -1, len(c))
-            )
+            z = self.solver.solve(torch.where(sane, c, 0.0)).z
+        high, low = z.double().numpy().T.reshape(2, -1, len(c))
         return between(np.minimum(low, high).T, np.maximum(low, high).T)
 
     def image(self, z: Ball, box: Ball) -> Ball:

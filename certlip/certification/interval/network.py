@@ -26,6 +26,7 @@ from certlip.blocks import (
 from certlip.certification.interval.activation import activation
 from certlip.certification.interval.affine import affine
 from certlip.certification.interval.base import Step, onward, through
+from certlip.certification.interval.bounds import MarginBounds
 from certlip.certification.interval.convolution import convolution
 from certlip.certification.interval.equilibrium import conv_equilibrium, equilibrium
 from certlip.certification.interval.margins import split
@@ -56,7 +57,7 @@ INTERVALS: dict[type[Block], Callable[[Any], list[Step]]] = {
 }
 
 
-class IntervalBounds:
+class IntervalBounds(MarginBounds):
     """Bounds a frozen network on boxes of raw inputs. No proof of another kind is used.
 
     Raises:
@@ -77,6 +78,7 @@ class IntervalBounds:
                 raise UnsupportedError(f"block {k} ({block.kind}): {error}") from None
         self.steps = merged(steps)
         self.quick, self.width = rectified(self.steps), network.in_width
+        self.classes = network.classes
         body, self.margins = split(self.steps)
         self._divide(body)
 
@@ -93,14 +95,5 @@ class IntervalBounds:
         """Rows x (batch, d) on their way through the affine steps that come first."""
         return self.front(x)
 
-    def lower(self, start: Start, r: np.ndarray, a: np.ndarray) -> np.ndarray:
-        """Lower bounds (batch, classes) of f_a − f_j for ‖x′ − x‖∞ ≤ r (batch,), ∞ where j = a.
-
-        NaN, or −∞, where nothing is proven.
-        """
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            return np.concatenate([self._lower(box, a[rows]) for rows, box in start.within(r)])
-
     def _lower(self, box: Ball, a: np.ndarray) -> np.ndarray:
-        """The same for boxes of what goes into the body, which may be overwritten."""
         return self.margins.lower(onward(self.body, box), a)

@@ -3,12 +3,13 @@
 ‖x′ − x‖∞ ≤ r gives ‖x′ − x‖₂ ≤ √d·r: an ℓ2 radius R proves r = R/√d, rounded down. From there on boxes are
 tried: at every ε that was asked for, then between the largest that is proven and the smallest that is
 not. Every radius that is reported was proven at that very number, so that none needs a law of
-monotonicity. A row is settled by its own boxes alone, whatever the others of its batch do.
+monotonicity. Single precision comes first where it is faster: what it proves holds, and double precision
+goes on from there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,8 @@ from certlip.blocks import Network
 from certlip.certification.eps import Eps
 from certlip.certification.interval.dual import DualBounds
 from certlip.certification.interval.network import IntervalBounds
-from certlip.certification.interval.start import Start
+from certlip.certification.interval.search import Lower, Search
+from certlip.certification.interval.single import SingleBounds
 from certlip.errors import InputError, UnsupportedError
 from certlip.linalg.rigorous.rounding import down, up
 
@@ -25,8 +27,8 @@ from certlip.linalg.rigorous.rounding import down, up
 BOXES: dict[str, type[IntervalBounds]] = {"interval": IntervalBounds, "dual": DualBounds}
 #: Between a proven radius and one that is not, relative to the latter.
 CLOSE = 1e-4
-#: Boxes tried at most: upwards by `GROWTH` until one fails, then between the two ends.
-UPWARDS, BETWEEN, GROWTH = 24, 24, 4.0
+#: The same of boxes in single precision: about what they lose to rounding.
+ROUGH = 2.0**-10
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,10 @@ class LinfRadii:
             if boxes != "interval":
                 raise UnsupportedError(f"boxes {boxes!r}: {error}") from None
             self.reason = str(error)
+        self.single: SingleBounds | None = None
+        if self.bounds is not None:
+            plain = self.bounds if boxes == "interval" else IntervalBounds(network)
+            self.single = SingleBounds(plain)
 
     def __call__(self, x: np.ndarray, a: np.ndarray, l2: np.ndarray) -> Linf:
         """Radii around rows x (batch, d) of classes a (batch,) with proven ℓ2 radii (batch,), 0 for none.
@@ -80,58 +86,27 @@ class LinfRadii:
     def _found(
         self, x: np.ndarray, a: np.ndarray, proven: np.ndarray, wanted: np.ndarray
     ) -> np.ndarray:
-        assert self.bounds is not None
-        search = _Search(self.bounds, self.bounds.start(x), a, proven)
-        for eps in self.eps:
-            search.attempt(np.full(len(x), eps), wanted)
-        search.attempt(up(proven), wanted & ~search.by_box)
-        wanted = wanted & search.by_box
-        for _ in range(UPWARDS):
-            search.attempt(GROWTH * search.proven, wanted & np.isinf(search.worst))
-        for _ in range(BETWEEN):
-            open_ = search.worst - search.proven > CLOSE * search.worst
-            search.attempt(search.between(), wanted & open_)
+        search: Search | None = None
+        for lower, gap in self._stages(x, a):
+            before, search = search, Search(lower, proven)
+            if before is None:
+                self._try_eps(search, wanted)
+            else:
+                search.follow(before, wanted)
+            search.attempt(up(search.proven), wanted & ~search.by_box)
+            search.close(gap, wanted & search.by_box)
+        assert search is not None
+        self._try_eps(search, wanted)
         return search.proven
 
+    def _stages(self, x: np.ndarray, a: np.ndarray) -> Iterator[tuple[Lower, float]]:
+        """Margins of boxes, and how far to go with them: the faster ones first."""
+        assert self.bounds is not None
+        assert self.single is not None
+        if self.single.faster:
+            yield self.single.around(x, a), ROUGH
+        yield self.bounds.around(x, a), CLOSE
 
-class _Search:
-    """Brackets [proven, worst] of the radii of rows, by the margins of boxes at both ends."""
-
-    def __init__(
-        self, bounds: IntervalBounds, start: Start, a: np.ndarray, proven: np.ndarray
-    ) -> None:
-        self.bounds, self.start, self.a = bounds, start, a
-        self.proven, self.worst = proven, np.full(len(a), np.inf)
-        self.above, self.below = np.full(len(a), np.nan), np.full(len(a), np.nan)
-        self.side = np.zeros(len(a))
-
-    @property
-    def by_box(self) -> np.ndarray:
-        """Whether some box was proven, (batch,) bool."""
-        return ~np.isnan(self.above)
-
-    def attempt(self, r: np.ndarray, rows: np.ndarray) -> None:
-        """Tries the boxes of radius r (batch,) of some rows, as far as they lie in the bracket."""
-        rows = rows & (r > self.proven) & (r < self.worst)
-        if not rows.any():
-            return
-        margin = self.bounds.lower(self.start, np.where(rows, r, 0.0), self.a).min(axis=1)
-        holds = rows & (margin > 0.0)  # NaN does not
-        fails = rows & ~holds
-        self.proven, self.above = (
-            np.where(holds, new, old) for new, old in ((r, self.proven), (margin, self.above))
-        )
-        self.worst, self.below = (
-            np.where(fails, new, old) for new, old in ((r, self.worst), (margin, self.below))
-        )
-        # an end that stays twice counts half: the line would else creep towards it from one side
-        self.below = np.where(holds & (self.side > 0.0), 0.5 * self.below, self.below)
-        self.above = np.where(fails & (self.side < 0.0), 0.5 * self.above, self.above)
-        self.side = np.where(holds, 1.0, np.where(fails, -1.0, self.side))
-
-    def between(self) -> np.ndarray:
-        """Where a straight line between the margins at both ends is 0; half-way without numbers."""
-        with np.errstate(invalid="ignore"):
-            share = self.above / (self.above - self.below)
-            share = np.where(np.isfinite(self.below) & np.isfinite(share), share, 0.5)
-            return self.proven + np.clip(share, 0.01, 0.99) * (self.worst - self.proven)
+    def _try_eps(self, search: Search, rows: np.ndarray) -> None:
+        for eps in self.eps:
+            search.attempt(np.full(len(rows), eps), rows)

@@ -4,24 +4,38 @@ from __future__ import annotations
 
 import numpy as np
 
+from certlip.linalg.rigorous import rounding, single
 from certlip.linalg.rigorous.ball import Ball
-from certlip.linalg.rigorous.rounding import TINY, U, up
 
 #: Numbers of every array at a time.
 WORKING = 2**14
+#: u, and what stands for underflow.
+ROUNDING = {
+    np.dtype(np.float64): (rounding.U, rounding.TINY),
+    np.dtype(np.float32): (single.U, single.TINY),
+}
 
 
 def relu(box: Ball, spare: float = 0.0) -> Ball:
-    """The box of max(x, 0) in place of the box of x, `spare` of its mid wider: what a product may need.
+    """The box of max(x, 0) in place of the box of x, `spare` of its mid wider: what a product may need."""
+    assert box.rad is not None
+    rectify(box.mid, box.rad, spare)
+    return box
 
-    Its radius is (c + r)/2, but at most r and at least 0, and its mid the larger of c and that radius:
+
+def rectify(mid: np.ndarray, rad: np.ndarray, spare: float) -> None:
+    """The same on arrays that lie in memory in one way, in their own precision.
+
+    The radius becomes (c + r)/2, but at most r and at least 0, and the mid the larger of c and that radius:
     c ± r where c ≥ r, [0, c + r] where |c| < r, and 0 below. As sums and halves are rounded in order
     with what they are compared with, only c + r is off, by u of itself. A mid of −∞ has overflowed, and
     says nothing.
     """
-    share = up(4.0 * U + spare)
-    mid, rad = box.mid.ravel("A"), box.radius().ravel("A")  # views
-    room = np.empty(min(WORKING, mid.size))
+    u, tiny = ROUNDING[mid.dtype]
+    # a Python number, which is rounded to the precision of the arrays
+    share = (4.0 * u + spare) * (1.0 + 4.0 * u)
+    mid, rad = mid.ravel("A"), rad.ravel("A")  # views
+    room = np.empty(min(WORKING, mid.size), mid.dtype)
     for start in range(0, mid.size, WORKING):
         c, r = mid[start : start + WORKING], rad[start : start + WORKING]
         if not c.min() > -np.inf:
@@ -33,9 +47,8 @@ def relu(box: Ball, spare: float = 0.0) -> Ball:
         np.maximum(r, 0.0, out=r)
         np.maximum(c, r, out=c)
         np.multiply(c, share, out=half)
-        half += TINY
+        half += tiny
         r += half
-    return box
 
 
 def apart(box: Ball) -> Ball:

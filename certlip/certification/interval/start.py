@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from certlip.certification.interval.base import Step, through
+from certlip.certification.interval.bounds import asked
 from certlip.certification.interval.box import around
 from certlip.linalg.rigorous.ball import Ball
 from certlip.linalg.rigorous.rounding import TINY, U, up
@@ -34,9 +35,11 @@ class Start:
             own += TINY
 
     def within(self, r: np.ndarray) -> Iterator[tuple[slice, Ball]]:
-        """The boxes for ‖x′ − x‖∞ ≤ r (batch,), and whose they are."""
+        """The boxes for ‖x′ − x‖∞ ≤ r (batch,), and whose they are; none where all r are NaN."""
         for rows, mid, own in self.parts:
-            rad = np.multiply(r[rows, None], self.unit, out=np.empty_like(mid))
+            if (part := asked(r, rows)) is None:
+                continue
+            rad = np.multiply(part[:, None], self.unit, out=np.empty_like(mid))
             rad += own
             yield rows, Ball(mid.copy("K"), rad)
 

@@ -58,6 +58,13 @@ class Operator(ABC):
     def detach(self) -> Operator:
         """The same numbers without a graph."""
 
+    def in_single(self) -> Operator:
+        """The operator rounded to single precision."""
+        blocks = self.blocks()
+        return self.from_blocks(
+            blocks.to(torch.complex64 if blocks.is_complex() else torch.float32)
+        )
+
     def resolvent(self, alpha: float | Tensor) -> Operator:
         """(I + α(I − A))⁻¹ for a square A, α > 0 a number or a step per unit, (units,).
 
