@@ -60,13 +60,20 @@ def test_brackets_close_around_the_root(shape, roots, gap):
         assert r in asked[:, i]
 
 
-def test_a_line_takes_few_steps():
-    lower = Recorded("line", np.array([0.3]))
-    search = Search(lower, np.array([1e-3]))
-    for eps in (1 / 255, 8 / 255):
-        search.attempt(np.array([eps]), np.array([True]))
-    search.close(1e-4, np.array([True]))
-    assert lower.times()[0] <= 6  # with halving 14
+@pytest.mark.parametrize(("shape", "most"), [("line", 5), ("convex", 10), ("concave", 12)])
+def test_smooth_margins_take_few_steps(shape, most):
+    root = 10.0 ** np.random.default_rng(0).uniform(-2.0, 0.0, 100)
+    lower = Recorded(shape, root)
+    search = Search(lower, 0.1 * root)
+    search.close(1e-4, np.ones(100, dtype=bool))
+    assert lower.times().max() <= most  # with halving 17
+
+
+def test_a_margin_of_zero_proves_nothing():
+    search = Search(lambda r: np.zeros((len(r), 2)), np.array([1e-3]))
+    search.close(1e-2, np.array([True]))
+    assert search.proven[0] == 1e-3
+    assert not search.by_box[0]
 
 
 def test_rows_do_not_feel_each_other():
@@ -99,16 +106,18 @@ def test_an_unbounded_radius_ends():
     assert search.proven[0] > 1e20
 
 
-def test_a_second_search_goes_on_where_the_first_one_failed():
-    first = Search(Recorded("line", np.array([0.3])), np.array([1e-3]))
-    one = np.array([True])
-    first.close(1e-3, one)
-    lower = Recorded("line", np.array([0.3004]))  # a little more can be proven
-    search = Search(lower, np.array([1e-3]))
-    search.follow(first, one)
-    search.close(1e-4, one)
-    assert search.proven[0] == pytest.approx(0.3004, rel=1e-4)
-    assert lower.times()[0] <= 4
+@pytest.mark.parametrize("shape", ["line", "convex", "concave"])
+def test_a_second_search_goes_on_where_the_first_one_failed(shape):
+    rows = np.ones(50, dtype=bool)
+    root = 10.0 ** np.random.default_rng(0).uniform(-2.0, 0.0, 50)
+    first = Search(Recorded(shape, 0.998 * root), 0.1 * root)
+    first.close(1e-3, rows)
+    lower = Recorded(shape, root)  # a little more can be proven
+    search = Search(lower, 0.1 * root)
+    search.follow(first, rows)
+    search.close(1e-4, rows)
+    np.testing.assert_allclose(search.proven, root, rtol=1.1e-4)
+    assert lower.times().max() <= 4
 
 
 def test_what_the_first_search_proved_stays():

@@ -16,13 +16,15 @@ from certlip.blocks.activations import ReLU, Tanh
 from certlip.certification import parse_eps
 from certlip.certification.interval import IntervalBounds, LinfRadii
 from certlip.certification.interval import relu as relu_module
-from certlip.certification.interval import single as single_room
 from certlip.certification.interval.affine import Linear, Matrix
+from certlip.certification.interval.bounds import MarginBounds
 from certlip.certification.interval.convolution import kernel
 from certlip.certification.interval.relu import rectify
 from certlip.certification.interval.single import SingleBounds
 from certlip.certification.interval.single.base import InDouble, Single
 from certlip.certification.interval.single.product import Product, Rectify
+from certlip.certification.interval.single.start import SingleStart
+from certlip.certification.interval.start import Front
 from certlip.linalg.rigorous.ball import Ball
 
 floats = st.one_of(
@@ -132,6 +134,15 @@ def test_the_rounding_of_the_sum_is_counted(relu):
     assert not holds(whole, W, b, box, exact(box.mid[0]), relu)
 
 
+def test_the_rounding_of_radii_is_counted():
+    W, b, box = worst_product()
+    box = Single(np.zeros_like(box.mid), box.mid)
+    step = Product(Matrix(W, b))
+    assert holds(step, W, b, box, exact(box.rad[0]), False)
+    step.size_T = np.ones_like(step.size_T)
+    assert not holds(step, W, b, box, exact(box.rad[0]), False)
+
+
 def test_the_rounding_of_weights_is_counted():
     W, b = np.full((1, 8), 1.0 + 2.0**-25), np.zeros(1)  # the floats next to it are 1
     c = np.full((1, 8), 1.0, dtype=np.float32)
@@ -155,6 +166,47 @@ def test_a_bias_that_is_no_float_is_held():
     c = np.zeros((1, 1), dtype=np.float32)
     found = step(Single(c, c.copy())).ball()
     assert abs(Fraction(b[0]) - Fraction(found.mid[0, 0])) <= Fraction(found.radius()[0, 0])
+
+
+def test_what_a_bias_is_off_by_is_held():
+    b = Ball(np.array([1.0]), np.array([0.5]))
+    c = np.zeros((1, 1), dtype=np.float32)
+    found = Product(Matrix(np.zeros((1, 1)), b))(Single(c, c.copy()))
+    assert 0.5 <= found.rad[0, 0] <= 0.5001
+
+
+def test_underflow_is_held():
+    # the weight is off by 2⁹⁴, and its share of 2⁻¹⁴⁹ is no float
+    W, b = np.array([[2.0**120 * (1.0 + 2.0**-26)]]), np.zeros(1)
+    c = np.full((1, 1), 2.0**-149, dtype=np.float32)
+    assert holds(Product(Matrix(W, b)), W, b, Single(c, 0.0 * c), exact(c[0]), False)
+
+
+def test_a_centre_that_overflowed_downwards_says_nothing():
+    c, r = (np.full((1, 2), v, dtype=np.float32) for v in (-np.inf, 1.0))
+    c[0, 1] = -3.0
+    found = Rectify()(Single(c, r))
+    assert np.isnan(found.rad[0, 0])
+    assert 0.0 <= found.rad[0, 1] < 1e-20
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 1e-30, 1e-12, 0.1, 1e6]))
+def test_starts_hold_those_in_double_precision(seed, r):
+    rng = np.random.default_rng(seed)
+    scale = 10.0 ** rng.uniform(-3.0, 3.0)
+    start = Front([Matrix(scale * rng.standard_normal((5, 6)), rng.standard_normal(5))], 6)(
+        rng.standard_normal((3, 6))
+    )
+    radii = r * rng.uniform(0.5, 1.0, 3)
+    for (rows, wide), (same, box) in zip(
+        SingleStart(start).within(radii), start.within(radii), strict=True
+    ):
+        assert rows == same
+        found = wide.ball()
+        for m, s, c, t in zip(
+            *map(np.ravel, (box.mid, box.radius(), found.mid, found.radius())), strict=True
+        ):
+            assert abs(Fraction(m) - Fraction(c)) + Fraction(s) <= Fraction(t)
 
 
 def test_convolutions_hold_what_their_matrix_gives():
@@ -205,6 +257,7 @@ NETWORKS = {
     "equilibrium": lambda: only(contracting(1)),
     "torus": lambda: only(conv_contracting(1), affine(np.eye(3, 24))),
     "explicit": lambda: DENSE["explicit"](1),
+    "explicit relu": lambda: only(*deep(np.random.default_rng(0))),
     "tanh behind relu": lambda: only(
         *deep(np.random.default_rng(0)), Activation(Sigma.of(Tanh(), 3)), affine(np.eye(3))
     ),
@@ -235,6 +288,15 @@ def test_equilibria_are_guessed_in_single_precision_and_steps_without_a_form_sta
     assert all(isinstance(step, InDouble) for step in bounds.body)
 
 
+def test_boxes_are_overwritten_and_the_start_is_not():
+    x = np.random.default_rng(1).standard_normal((70, 4))
+    net = only(*deep(np.random.default_rng(0)))
+    lower = SingleBounds(IntervalBounds(net)).around(x, np.zeros(70, dtype=int))
+    first = lower(np.full(70, 0.1))
+    lower(np.full(70, 0.7))
+    assert np.array_equal(lower(np.full(70, 0.1)), first)
+
+
 @pytest.mark.parametrize("make", [IntervalBounds, lambda net: SingleBounds(IntervalBounds(net))])
 def test_rows_that_are_not_asked_for_are_nan(make):
     net = DENSE["explicit"](1)
@@ -263,44 +325,65 @@ def test_a_sum_that_overflows_proves_nothing():
     assert np.isfinite(bounds.around(x, a)(np.full(1, 1e-3))[0, 1])
 
 
-@pytest.mark.parametrize("name", ["equilibrium", "explicit"])
+class Counted:
+    """How often margins were asked for, by class of bounds."""
+
+    def __init__(self, monkeypatch):
+        self.times = {IntervalBounds: 0, SingleBounds: 0}
+        real = MarginBounds.lower
+
+        def lower(bounds, start, r, a):
+            self.times[type(bounds)] += 1
+            return real(bounds, start, r, a)
+
+        monkeypatch.setattr(MarginBounds, "lower", lower)
+
+
+def sure(net, x):
+    """Made-up ℓ2 radii where class 0 is proven at the sample."""
+    a = np.zeros(len(x), dtype=int)
+    holds_there = IntervalBounds(net).around(x, a)(np.zeros(len(x))).min(axis=1) > 0.0
+    assert holds_there.any()
+    return a, np.where(holds_there, 1e-4, 0.0)
+
+
+@pytest.mark.parametrize("name", ["equilibrium", "explicit relu"])
 def test_radii_begin_in_single_precision_and_end_in_double(name, monkeypatch):
     net = NETWORKS[name]()
     x = np.random.default_rng(0).standard_normal((50, net.in_width))
-    with_single = LinfRadii(net, parse_eps("0.01"))
-    calls = []
-    assert with_single.single is not None
-    monkeypatch.setattr(
-        type(with_single.single),
-        "_lower",
-        lambda self, box, a, real=SingleBounds._lower: calls.append(1) or real(self, box, a),
-    )
-    a = IntervalBounds(net).around(x, np.zeros(50, dtype=int))(np.zeros(50)).min(axis=1) > 0.0
-    a = np.where(a, 0, -1)
-    wanted = np.where(a == 0, 1e-4, 0.0)
-    found = with_single(x, np.maximum(a, 0), wanted)
-    assert calls
-    without = LinfRadii(net, parse_eps("0.01"))
+    a, l2 = sure(net, x)
+    counted = Counted(monkeypatch)
+    found = LinfRadii(net, parse_eps("0.01,0.02,0.05"))(x, a, l2)
+    times = dict(counted.times)
+    without = LinfRadii(net, parse_eps("0.01,0.02,0.05"))
     assert without.single is not None
     without.single.faster = False
-    calls.clear()
-    plain = without(x, np.maximum(a, 0), wanted)
-    assert not calls
-    assert (wanted > 0.0).any()
+    plain = without(x, a, l2)
+    assert counted.times[SingleBounds] == times[SingleBounds] > 0
+    assert times[IntervalBounds] < counted.times[IntervalBounds] - times[IntervalBounds]
     np.testing.assert_allclose(found.radius_lower, plain.radius_lower, rtol=2e-4)
     assert list(found.method) == list(plain.method)
 
 
+def test_an_eps_that_only_double_precision_proves_is_proven():
+    # the margin is x − r: every ε below x holds, however near
+    net = only(affine(np.eye(1)), Activation(Sigma.of(ReLU(), 1)), affine(np.array([[1.0], [0.0]])))
+    x, a, l2 = np.array([[0.1]]), np.array([0]), np.array([1e-3])
+    [eps] = parse_eps("0.0999999999")
+    single = SingleBounds(IntervalBounds(net))
+    assert single.faster
+    assert not single.around(x, a)(np.array([eps.upper])).min() > 0.0
+    assert LinfRadii(net, [eps])(x, a, l2).radius_lower[0] >= eps.upper
+    assert LinfRadii(net)(x, a, l2).radius_lower[0] < eps.upper
+
+
 def test_bounds_in_single_precision_that_prove_nothing_cost_no_radius(monkeypatch):
-    net = NETWORKS["explicit"]()
+    net = NETWORKS["explicit relu"]()
     x = np.random.default_rng(0).standard_normal((20, net.in_width))
-    a = np.zeros(20, dtype=int)
-    wanted = np.where(IntervalBounds(net).around(x, a)(np.zeros(20)).min(axis=1) > 0.0, 1e-4, 0.0)
-    expected = LinfRadii(net)(x, a, wanted)
+    a, l2 = sure(net, x)
+    expected = LinfRadii(net)(x, a, l2)
     monkeypatch.setattr(
-        single_room.SingleBounds,
-        "_lower",
-        lambda self, box, a: np.full((len(a), self.classes), np.nan),
+        SingleBounds, "_lower", lambda self, box, a: np.full((len(a), self.classes), np.nan)
     )
-    found = LinfRadii(net)(x, a, wanted)
+    found = LinfRadii(net)(x, a, l2)
     np.testing.assert_allclose(found.radius_lower, expected.radius_lower, rtol=2e-4)
