@@ -366,15 +366,16 @@ def test_radii_begin_in_single_precision_and_end_in_double(name, monkeypatch):
 
 
 def test_an_eps_that_only_double_precision_proves_is_proven():
-    # the margin is x − r: every ε below x holds, however near
-    net = only(affine(np.eye(1)), Activation(Sigma.of(ReLU(), 1)), affine(np.array([[1.0], [0.0]])))
+    # the margin is x − r, by way of numbers near 1000, which cost floats 1e-3 of it
+    there, back = affine(np.eye(1), np.array([1e3])), np.array([[1.0], [0.0]])
+    net = only(there, Activation(Sigma.of(ReLU(), 1)), affine(back, np.array([-1e3, 0.0])))
     x, a, l2 = np.array([[0.1]]), np.array([0]), np.array([1e-3])
-    [eps] = parse_eps("0.0999999999")
+    [eps] = parse_eps("0.0999999")
     single = SingleBounds(IntervalBounds(net))
     assert single.faster
-    assert not single.around(x, a)(np.array([eps.upper])).min() > 0.0
+    assert not single.around(x, a)(np.array([0.0998])).min() > 0.0
     assert LinfRadii(net, [eps])(x, a, l2).radius_lower[0] >= eps.upper
-    assert LinfRadii(net)(x, a, l2).radius_lower[0] < eps.upper
+    assert 0.0998 < LinfRadii(net)(x, a, l2).radius_lower[0] < eps.upper
 
 
 def test_bounds_in_single_precision_that_prove_nothing_cost_no_radius(monkeypatch):
