@@ -144,8 +144,8 @@ def _library() -> Any:
 
 
 def contained(points: int = POINTS, seed: int = 0) -> tuple[int, int, float]:
-    """Points tried, how many logits were outside of their box, and the largest width over that of the
-    unrolled network."""
+    """Points tried, how many were outside of their box or below a margin in single precision, and the
+    largest width over that of the unrolled network."""
     rng, tried, outside, widest = np.random.default_rng(seed), 0, 0, 0.0
     while tried < points:
         n, d, q = (int(v) for v in (rng.integers(1, 60), rng.integers(1, 12), rng.integers(2, 6)))
@@ -157,13 +157,18 @@ def contained(points: int = POINTS, seed: int = 0) -> tuple[int, int, float]:
         block = Equilibrium(W, U, G, b_z, b_y, Sigma.of(ReLU(), n))
         net, x = Network([block]), rng.standard_normal((20, d))
         r = 10.0 ** rng.uniform(-4.0, 0.5, 20)
-        low, high = ends(IntervalBounds(net)(around(x, r)))
+        bounds, a = IntervalBounds(net), rng.integers(0, q, 20)
+        low, high = ends(bounds(around(x, r)))
+        single = SingleBounds(bounds).around(x, a)(r)
         inputs = attacked(net, x, r, rng)
         with torch.no_grad():
             y = Evaluator(net)(torch.from_numpy(inputs.reshape(-1, d))).numpy()
         y = y.reshape(len(inputs), 20, q)
         room = 1e-9 * (1.0 + np.abs(y))
-        outside += int((~((y >= low - room) & (y <= high + room))).any(axis=2).sum())
+        margins = y[:, np.arange(20), a][:, :, None] - y
+        held = (y >= low - room) & (y <= high + room)
+        held &= (margins >= single - 2.0 * room) | (np.arange(q) == a[:, None])
+        outside += int((~held).any(axis=2).sum())
         tried += y.shape[0] * 20
         plain = unrolled(block, x, r)
         widest = max(widest, float(((high - low) / (plain + 1e-6)).max()))
