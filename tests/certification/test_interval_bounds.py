@@ -7,10 +7,10 @@ import pytest
 import torch
 from certify_nets import NETWORKS as DENSE
 from certify_nets import affine, exact, normalize, tensor
-from conv_nets import conv_residual, convolution
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from interval_nets import (
+    NETWORKS,
     contracting,
     conv_contracting,
     exact_interval,
@@ -23,13 +23,9 @@ from padded_nets import padded
 from certlip.blocks import (
     Activation,
     Equilibrium,
-    GroupSort,
-    Pooling,
-    Resize,
     Sigma,
-    Window,
 )
-from certlip.blocks.activations import ELU, Identity, LeakyReLU, ReLU, Tanh
+from certlip.blocks.activations import ReLU
 from certlip.blocks.dense_form import dense_form
 from certlip.certification.interval import IntervalBounds
 from certlip.certification.interval.box import around, between, ends, inside
@@ -39,38 +35,6 @@ from certlip.linalg.rigorous.ball import Ball
 from certlip.solvers import Evaluator
 
 seeds = st.integers(0, 2**32 - 1)
-
-
-def image_network(seed, padding):
-    """Every kind of block on images once: 1 channel of 4×2 pixels to 3 logits."""
-    return only(
-        normalize(8),
-        Resize(8, 16),
-        convolution(seed, 2, 2, (3, 2), 4, 2, padding),
-        conv_residual(seed + 1, 3, 2, (2, 2), 4, 2, padding),
-        GroupSort(16, 2, 8),
-        Window(2, 4, 2, -1, 0, 3, 1, 2, 2),
-        Activation(Sigma.of(LeakyReLU(0.3), 24)),
-        Resize(24, 32),
-        Pooling(2, 4, 4, 2),
-        conv_contracting(seed + 2, 3, 2, 2, (2, 1), 2, 2),
-        Resize(8, 3),
-        affine(np.random.default_rng(seed).standard_normal((3, 3))),
-    )
-
-
-NETWORKS = {
-    "explicit": DENSE["explicit"],
-    "triangular": DENSE["triangular"],
-    "dense": lambda s: only(normalize(5), contracting(s)),
-    "two": lambda s: only(contracting(s), contracting(s + 1, d=3), affine(2 * np.eye(3))),
-    "tanh": lambda s: only(contracting(s, sigma=Sigma(((Tanh(), 4), (ELU(0.5), 5), (ReLU(), 3))))),
-    "leaky": lambda s: only(contracting(s, sigma=Sigma(((LeakyReLU(0.2), 6), (Identity(), 6))))),
-    "torus": lambda s: only(conv_contracting(s)),
-    "large kernel": lambda s: only(conv_contracting(s, 2, 1, 2, (8, 7), 8, 7)),
-    "images": lambda s: image_network(s, "circular"),
-    "images, zero": lambda s: image_network(s, "zero"),
-}
 
 
 @pytest.mark.parametrize("seed", range(2))
