@@ -23,7 +23,7 @@ from certlip.certification.interval.base import Step
 from certlip.certification.interval.box import between, ends, inside, nothing
 from certlip.certification.interval.convolution import kernel
 from certlip.certification.interval.perron import Perron
-from certlip.errors import UnsupportedError
+from certlip.errors import InconclusiveError, UnsupportedError
 from certlip.linalg.operators import Dense, Operator, convolution
 from certlip.linalg.operators.paired import Paired
 from certlip.linalg.rigorous.ball import Ball, diagonal, magnitude
@@ -34,6 +34,9 @@ from certlip.solvers import PeacemanRachford
 TRIES, FURTHER = 4, 8.0
 #: A relative residual of guesses that costs next to nothing: it is divided by 1 − θ.
 TOL = {torch.float64: 1e-10, torch.float32: 1e-6}
+#: Iterations of a guess at most: where W is large, rounding in single precision keeps the residual above
+#: its tolerance.
+MOST = {torch.float64: PeacemanRachford.most_iterations, torch.float32: 200}
 #: Larger numbers are left out of guesses.
 SANE = {torch.float64: 1e100, torch.float32: 1e30}
 #: Room for the rounding of the image of the larger box, relative to the states.
@@ -54,11 +57,15 @@ class State(Step):
     def __init__(self, W: Step, operator: Operator, sigma: Sigma, perron: Perron) -> None:
         self.W, self.operator, self.sigma, self.perron = W, operator, Activate(sigma), perron
         both = Sigma.concatenate([sigma, sigma])
-        self.solver = PeacemanRachford(operator, both, tol=TOL[operator.dtype], compact=False)
+        tol, most = TOL[operator.dtype], MOST[operator.dtype]
+        self.solver = PeacemanRachford(operator, both, tol=tol, max_iter=most, compact=False)
 
     def roughly(self) -> State:
-        """The same from guesses in single precision: boxes are a little wider."""
-        return State(self.W, self.operator.in_single(), self.sigma.sigma, self.perron)
+        """The same from guesses in single precision, if there are any: boxes are a little wider."""
+        try:
+            return State(self.W, self.operator.in_single(), self.sigma.sigma, self.perron)
+        except InconclusiveError:  # a resolvent that only double precision has
+            return self
 
     def __call__(self, box: Ball) -> Ball:
         return self.verified(box, self.guess(box))
