@@ -16,16 +16,17 @@ import numpy as np
 
 from certlip.blocks import Network
 from certlip.certification.eps import Eps
+from certlip.certification.interval.bounds import Lower
 from certlip.certification.interval.dual import DualBounds
 from certlip.certification.interval.network import IntervalBounds
-from certlip.certification.interval.search import Lower, Search
+from certlip.certification.interval.search import Search
 from certlip.certification.interval.single import SingleBounds
 from certlip.errors import InputError, UnsupportedError
 from certlip.linalg.rigorous.rounding import down, up
 
 #: Plain interval arithmetic, or with a linear pass over the last equilibrium.
 BOXES: dict[str, type[IntervalBounds]] = {"interval": IntervalBounds, "dual": DualBounds}
-#: Between a proven radius and one that is not, relative to the latter.
+#: Between a proven radius and one that is not, relative to the former.
 CLOSE = 1e-4
 #: The same of boxes in single precision: about what they lose to rounding.
 ROUGH = 2.0**-10

@@ -51,7 +51,7 @@ class Search:
         holds = rows & (margin > 0.0)  # NaN does not
         self.proven = np.where(holds, r, self.proven)
         self.worst = np.where(rows & ~holds, r, self.worst)
-        self.by_box |= holds
+        self.by_box = self.by_box | holds
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             fall = (self._margin - margin) / (r - self._r)
             self._fall = np.where(rows & np.isfinite(fall) & (fall > 0.0), fall, self._fall)
