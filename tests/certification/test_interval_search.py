@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from interval_nets import contracting, only
 
+from certlip.certification import parse_eps
+from certlip.certification.interval import LinfRadii
+from certlip.certification.interval.dual import DualBounds
 from certlip.certification.interval.search import SPARE, Search
 
 SHAPES = {
@@ -114,7 +118,8 @@ def test_a_second_search_goes_on_where_the_first_one_failed(shape):
     first.close(1e-3, rows)
     lower = Recorded(shape, root)  # a little more can be proven
     search = Search(lower, 0.1 * root)
-    search.follow(first, rows)
+    search.follow(first)
+    search.attempt(first.worst, rows)
     search.close(1e-4, rows)
     np.testing.assert_allclose(search.proven, root, rtol=1.1e-4)
     assert lower.times().max() <= 4
@@ -125,7 +130,21 @@ def test_what_the_first_search_proved_stays():
     one = np.array([True])
     first.close(1e-3, one)
     search = Search(lambda r: np.full((len(r), 2), np.nan), np.array([1e-3]))
-    search.follow(first, one)
+    search.follow(first)
+    search.attempt(first.worst, one)
     search.close(1e-4, one)
     assert search.proven[0] == first.proven[0]
     assert search.by_box[0]
+
+
+def test_an_eps_beyond_a_radius_where_the_linear_pass_fails():
+    # the margin of this sample is negative from 0.244 to 0.29, and positive again at 0.3
+    net = only(contracting(1))
+    x, l2 = np.random.default_rng(3).standard_normal((130, 5))[31:32], np.array([1e-4])
+    [eps] = parse_eps("0.3")
+    bounds = DualBounds(net)
+    [a] = [k for k in range(3) if bounds.around(x, np.array([k]))(np.zeros(1)).min() > 0.0]
+    lower = bounds.around(x, np.array([a]))
+    assert not lower(np.array([0.26])).min() > 0.0
+    assert lower(np.array([eps.upper])).min() > 0.0
+    assert LinfRadii(net, [eps], "dual")(x, np.array([a]), l2).radius_lower[0] >= eps.upper

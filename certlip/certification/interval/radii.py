@@ -90,10 +90,13 @@ class LinfRadii:
         search: Search | None = None
         for lower, gap in self._stages(x, a):
             before, search = search, Search(lower, proven)
-            if before is None:
+            if before is not None:
+                search.follow(before)
+            # with a linear pass a box may fail and a larger one hold
+            if before is None or self.boxes == "dual":
                 self._try_eps(search, wanted)
-            else:
-                search.follow(before, wanted)
+            if before is not None:  # where the other one failed
+                search.attempt(before.worst, wanted & before.by_box)
             search.attempt(up(search.proven), wanted & ~search.by_box)
             search.close(gap, wanted & search.by_box)
         assert search is not None

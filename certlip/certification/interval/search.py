@@ -57,10 +57,9 @@ class Search:
             self._fall = np.where(rows & np.isfinite(fall) & (fall > 0.0), fall, self._fall)
         self._r, self._margin = np.where(rows, r, self._r), np.where(rows, margin, self._margin)
 
-    def follow(self, other: Search, rows: np.ndarray) -> None:
-        """Takes over what another search has proven, and begins where that one failed."""
+    def follow(self, other: Search) -> None:
+        """Takes over what another search has proven."""
         self.proven, self.by_box, self._fall = other.proven, other.by_box, other._fall
-        self.attempt(other.worst, rows & other.by_box)
 
     def close(self, gap: float, rows: np.ndarray) -> None:
         """Goes on until the bracket of every row is at most `gap` of its lower end."""
