@@ -57,8 +57,10 @@ class Sort(Step):
         self.block = block
 
     def __call__(self, box: Ball) -> Ball:
-        low, high = (image.group_sort(self.block, end).y for end in ends(box))
-        return between(low, high)
+        low, high = ends(box)
+        # what says nothing (a sum that overflowed) may come first as well as last
+        low[np.isnan(low)], high[np.isnan(high)] = -np.inf, np.inf
+        return between(*(image.group_sort(self.block, end).y for end in (low, high)))
 
 
 def resize(block: Resize) -> list[Step]:
