@@ -1,6 +1,7 @@
 """Networks with interval bounds, random and attacked points of boxes, and a slow exact reference."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -104,6 +105,18 @@ def unrolled(block, x, r, steps=50, start=None):
 
 def only(*blocks):
     return Network(blocks)
+
+
+def deep(rng, sizes=(4, 9, 7, 8, 3), scale=1.0):
+    """Explicit blocks with ReLU; weights with few bits, so that differences of rows are exact."""
+
+    def few(*shape):
+        return np.round(rng.standard_normal(shape) * 2.0**20) / 2.0**20
+
+    blocks = []
+    for d, q in pairwise(sizes):
+        blocks += [affine(scale * few(q, d), few(q)), Activation(Sigma.of(ReLU(), q))]
+    return blocks[:-1]
 
 
 def image_network(seed, padding):

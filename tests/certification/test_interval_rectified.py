@@ -1,14 +1,13 @@
 """ReLU and the product behind it in one step: what each of them may lose is still there."""
 
 from fractions import Fraction
-from itertools import pairwise
 
 import numpy as np
 import pytest
 from certify_nets import affine, exact
 from hypothesis import example, given
 from hypothesis import strategies as st
-from interval_nets import exact_interval, only
+from interval_nets import deep, exact_interval, only
 
 from certlip.blocks import Activation, Sigma
 from certlip.blocks.activations import ReLU, Tanh
@@ -113,18 +112,6 @@ def test_the_rounding_of_the_product_is_counted(monkeypatch):
     assert holds()
     product.off = 0.0
     assert not holds()
-
-
-def deep(rng, sizes=(4, 9, 7, 8, 3)):
-    """Weights with few bits, so that differences of rows are exact."""
-
-    def few(*shape):
-        return np.round(rng.standard_normal(shape) * 2.0**20) / 2.0**20
-
-    blocks = []
-    for d, q in pairwise(sizes):
-        blocks += [affine(few(q, d), few(q)), Activation(Sigma.of(ReLU(), q))]
-    return blocks[:-1]
 
 
 @pytest.mark.parametrize("r", [0.0, 1e-12, 0.3])

@@ -1,7 +1,6 @@
 """Boxes in single precision hold what exact interval arithmetic says, at any scale."""
 
 from fractions import Fraction
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -9,15 +8,13 @@ from certify_nets import NETWORKS as DENSE
 from certify_nets import affine, exact
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from interval_nets import contracting, conv_contracting, exact_interval, only
+from interval_nets import contracting, conv_contracting, deep, exact_interval, only
 
 from certlip.blocks import Activation, Sigma
 from certlip.blocks.activations import ReLU, Tanh
-from certlip.certification import parse_eps
-from certlip.certification.interval import IntervalBounds, LinfRadii
+from certlip.certification.interval import IntervalBounds
 from certlip.certification.interval import relu as relu_module
 from certlip.certification.interval.affine import Linear, Matrix
-from certlip.certification.interval.bounds import MarginBounds
 from certlip.certification.interval.convolution import kernel
 from certlip.certification.interval.relu import rectify
 from certlip.certification.interval.single import SingleBounds
@@ -224,15 +221,6 @@ def test_convolutions_hold_what_their_matrix_gives():
     assert wide.mid.shape == narrow.mid.shape
 
 
-def deep(rng, sizes=(4, 9, 7, 8, 3), scale=1.0):
-    blocks = []
-    for d, q in pairwise(sizes):
-        W = scale * np.round(rng.standard_normal((q, d)) * 2.0**20) / 2.0**20
-        b = np.round(rng.standard_normal(q) * 2.0**20) / 2.0**20
-        blocks += [affine(W, b), Activation(Sigma.of(ReLU(), q))]
-    return blocks[:-1]
-
-
 @pytest.mark.parametrize("r", [0.0, 1e-9, 1e-3, 0.3, 1e4])
 @pytest.mark.parametrize("scale", [2.0**-30, 1.0, 2.0**20])
 def test_margins_are_below_exact_ones(r, scale):
@@ -323,68 +311,3 @@ def test_a_sum_that_overflows_proves_nothing():
     lower = SingleBounds(bounds).around(x, a)(np.full(1, 1e-3))[0, 1]
     assert not lower > 0.0
     assert np.isfinite(bounds.around(x, a)(np.full(1, 1e-3))[0, 1])
-
-
-class Counted:
-    """How often margins were asked for, by class of bounds."""
-
-    def __init__(self, monkeypatch):
-        self.times = {IntervalBounds: 0, SingleBounds: 0}
-        real = MarginBounds.lower
-
-        def lower(bounds, start, r, a):
-            self.times[type(bounds)] += 1
-            return real(bounds, start, r, a)
-
-        monkeypatch.setattr(MarginBounds, "lower", lower)
-
-
-def sure(net, x):
-    """Made-up ℓ2 radii where class 0 is proven at the sample."""
-    a = np.zeros(len(x), dtype=int)
-    holds_there = IntervalBounds(net).around(x, a)(np.zeros(len(x))).min(axis=1) > 0.0
-    assert holds_there.any()
-    return a, np.where(holds_there, 1e-4, 0.0)
-
-
-@pytest.mark.parametrize("name", ["equilibrium", "explicit relu"])
-def test_radii_begin_in_single_precision_and_end_in_double(name, monkeypatch):
-    net = NETWORKS[name]()
-    x = np.random.default_rng(0).standard_normal((50, net.in_width))
-    a, l2 = sure(net, x)
-    counted = Counted(monkeypatch)
-    found = LinfRadii(net, parse_eps("0.01,0.02,0.05"))(x, a, l2)
-    times = dict(counted.times)
-    without = LinfRadii(net, parse_eps("0.01,0.02,0.05"))
-    assert without.single is not None
-    without.single.faster = False
-    plain = without(x, a, l2)
-    assert counted.times[SingleBounds] == times[SingleBounds] > 0
-    assert times[IntervalBounds] < counted.times[IntervalBounds] - times[IntervalBounds]
-    np.testing.assert_allclose(found.radius_lower, plain.radius_lower, rtol=2e-4)
-    assert list(found.method) == list(plain.method)
-
-
-def test_an_eps_that_only_double_precision_proves_is_proven():
-    # the margin is x − r, by way of numbers near 1000, which cost floats 1e-3 of it
-    there, back = affine(np.eye(1), np.array([1e3])), np.array([[1.0], [0.0]])
-    net = only(there, Activation(Sigma.of(ReLU(), 1)), affine(back, np.array([-1e3, 0.0])))
-    x, a, l2 = np.array([[0.1]]), np.array([0]), np.array([1e-3])
-    [eps] = parse_eps("0.0999999")
-    single = SingleBounds(IntervalBounds(net))
-    assert single.faster
-    assert not single.around(x, a)(np.array([0.0998])).min() > 0.0
-    assert LinfRadii(net, [eps])(x, a, l2).radius_lower[0] >= eps.upper
-    assert 0.0998 < LinfRadii(net)(x, a, l2).radius_lower[0] < eps.upper
-
-
-def test_bounds_in_single_precision_that_prove_nothing_cost_no_radius(monkeypatch):
-    net = NETWORKS["explicit relu"]()
-    x = np.random.default_rng(0).standard_normal((20, net.in_width))
-    a, l2 = sure(net, x)
-    expected = LinfRadii(net)(x, a, l2)
-    monkeypatch.setattr(
-        SingleBounds, "_lower", lambda self, box, a: np.full((len(a), self.classes), np.nan)
-    )
-    found = LinfRadii(net)(x, a, l2)
-    np.testing.assert_allclose(found.radius_lower, expected.radius_lower, rtol=2e-4)
