@@ -17,7 +17,7 @@ class SingleStart:
     """Boxes that hold those of `start`."""
 
     def __init__(self, start: Start) -> None:
-        # a product and a sum follow: beforehand what they may lose, of own numbers as well
+        # a product and a sum follow: what they may lose is added beforehand, here and by `around`
         self.unit = rounded_up(up(start.unit * (1.0 + 4.0 * U)))
         self.parts = [(rows, Single.around(mid, own)) for rows, mid, own in start.parts]
 
