@@ -114,6 +114,20 @@ def test_the_rounding_of_the_product_is_counted(monkeypatch):
     assert not holds()
 
 
+@pytest.mark.parametrize("W", [1.0, 1e300, 1.7e308])
+def test_what_underflows_in_relu_is_made_good_by_the_product(W):
+    # half of the smallest number is 0: ReLU alone gives the box of 0 for all up to that number
+    product, r = Matrix(np.array([[W]]), np.zeros(1)), np.full((1, 1), 5e-324)
+
+    def high():
+        box = Rectified(product)(Ball(np.zeros((1, 1)), r))
+        return Fraction(box.mid[0, 0]) + Fraction(box.radius()[0, 0])
+
+    assert high() >= Fraction(W) * Fraction(r[0, 0])
+    product.floor = np.zeros(1)
+    assert high() < Fraction(W) * Fraction(r[0, 0])
+
+
 @pytest.mark.parametrize("r", [0.0, 1e-12, 0.3])
 def test_boxes_and_margins_of_deep_networks_hold_exact_ones(r):
     rng = np.random.default_rng(4)

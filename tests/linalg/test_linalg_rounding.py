@@ -54,6 +54,17 @@ def test_norm_up_is_above_the_exact_norm_and_close(values):
     assert bound**2 <= slack**2 * (square + (len(values) + 1) * Fraction(4, 2**1000))
 
 
+@given(st.lists(st.lists(entries, min_size=3, max_size=3), min_size=1, max_size=6))
+def test_norm_up_of_rows_and_of_columns_is_that_of_each(values):
+    x = np.array(values)
+    for axis, each in ((1, x), (-1, x), (0, x.T)):
+        found = norm_up(x, axis=axis)
+        assert found.shape == (len(each),)
+        for bound, row in zip(found, each, strict=True):
+            assert Fraction(float(bound)) ** 2 >= sum(Fraction(float(v)) ** 2 for v in row)
+    assert norm_up(x[None].repeat(2, axis=0), axis=1).shape == (2, 3)
+
+
 def test_norm_up_beats_what_one_nextafter_would_miss():
     rng = np.random.default_rng(0)
     for _ in range(300):

@@ -36,15 +36,16 @@ class Margins:
         lowers = np.empty((len(a), self._classes(box)))
         for each in np.unique(a):
             rows = np.flatnonzero(a == each)
-            lowers[rows] = self._against(int(each), box[rows])
+            lowers[rows] = self._against(int(each), box[rows])  # a copy
         lowers[np.arange(len(a)), a] = np.inf
         return lowers
 
     def _against(self, a: int, box: Ball) -> np.ndarray:
+        """For boxes of one class, which are overwritten."""
         if self.head is None:
             low, high = ends(box)
             return down(low[:, a : a + 1] - high)
-        return ends(self.rows(a)(box))[0]
+        return ends(self.rows(a).onward(box))[0]
 
     def rows(self, a: int) -> Matrix:
         """The matrix of f_a − f_j for all j. There is one only behind a matrix."""

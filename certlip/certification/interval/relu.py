@@ -14,10 +14,16 @@ ROUNDING = {
     np.dtype(np.float64): (rounding.U, rounding.TINY),
     np.dtype(np.float32): (single.U, single.TINY),
 }
+# NumPy takes the larger of two arrays several times as fast as that of an array and a number
+ZEROS = {dtype: np.zeros(WORKING, dtype) for dtype in ROUNDING}
 
 
 def relu(box: Ball, spare: float = 0.0) -> Ball:
-    """The box of max(x, 0) in place of the box of x, `spare` of its mid wider: what a product may need."""
+    """The box of max(x, 0) in place of the box of x, `spare` of its mid wider: what a product may need.
+
+    With a `spare` above 0 the product has to make good what underflows here: a few units of the last
+    place of denormal numbers, once per radius.
+    """
     assert box.rad is not None
     rectify(box.mid, box.rad, spare)
     return box
@@ -35,7 +41,7 @@ def rectify(mid: np.ndarray, rad: np.ndarray, spare: float) -> None:
     # a Python number, which is rounded to the precision of the arrays
     share = (4.0 * u + spare) * (1.0 + 4.0 * u)
     mid, rad = mid.ravel("A"), rad.ravel("A")  # views
-    room = np.empty(min(WORKING, mid.size), mid.dtype)
+    room, zeros = np.empty(min(WORKING, mid.size), mid.dtype), ZEROS[mid.dtype]
     for start in range(0, mid.size, WORKING):
         c, r = mid[start : start + WORKING], rad[start : start + WORKING]
         if not c.min() > -np.inf:
@@ -44,10 +50,11 @@ def rectify(mid: np.ndarray, rad: np.ndarray, spare: float) -> None:
         np.add(c, r, out=half)
         half *= 0.5
         np.minimum(half, r, out=r)
-        np.maximum(r, 0.0, out=r)
+        np.maximum(r, zeros[: len(r)], out=r)
         np.maximum(c, r, out=c)
         np.multiply(c, share, out=half)
-        half += tiny
+        if not spare:
+            half += tiny
         r += half
 
 

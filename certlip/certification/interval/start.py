@@ -7,41 +7,35 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from certlip.certification.interval.affine import Linear
 from certlip.certification.interval.base import Step, through
 from certlip.certification.interval.bounds import asked
 from certlip.certification.interval.box import around
+from certlip.certification.interval.growth import Growth, Plain, Rounding
 from certlip.linalg.rigorous.ball import Ball
-from certlip.linalg.rigorous.rounding import TINY, U, up
 
 #: Numbers of the boxes that go through a network together, and the fewest rows of a matrix product.
 WORKING, FEWEST = 2**17, 64
 
 
 class Start:
-    """What r ↦ the box of the first affine steps is made of: radii grow linearly with r.
+    """Boxes of the first affine steps as functions of r: the centre stays, and the radius grows.
 
     Rows go in parts whose boxes stay in the cache on their way through the network.
 
     Args:
         unit: (1, features): the radius that an input radius of 1 gives, rounded up.
-        parts: Rows of the batch, and the box of x itself, whose radius is overwritten.
+        parts: Rows of the batch, what x becomes, and its radii.
     """
 
-    def __init__(self, unit: np.ndarray, parts: list[tuple[slice, Ball]]) -> None:
-        self.unit = up(unit)  # beforehand what the product and the sum of `within` may lose
-        self.parts = [(rows, box.mid, box.radius()) for rows, box in parts]
-        for _, _, own in self.parts:
-            own *= 1.0 + 4.0 * U
-            own += TINY
+    def __init__(self, unit: np.ndarray, parts: list[tuple[slice, np.ndarray, Growth]]) -> None:
+        self.unit, self.parts = unit, parts
 
     def within(self, r: np.ndarray) -> Iterator[tuple[slice, Ball]]:
         """The boxes for ‖x′ − x‖∞ ≤ r (batch,), and whose they are; none where all r are NaN."""
-        for rows, mid, own in self.parts:
-            if (part := asked(r, rows)) is None:
-                continue
-            rad = np.multiply(part[:, None], self.unit, out=np.empty_like(mid))
-            rad += own
-            yield rows, Ball(mid.copy("K"), rad)
+        for rows, mid, growth in self.parts:
+            if (part := asked(r, rows)) is not None:
+                yield rows, Ball(mid.copy("K"), growth(part, mid))
 
 
 class Front:
@@ -60,4 +54,13 @@ class Front:
         """Rows x (batch, width) on their way through the steps."""
         step = max(FEWEST, WORKING // max(self.unit.shape[1], 1))
         parts = [slice(first, first + step) for first in range(0, max(len(x), 1), step)]
-        return Start(self.unit, [(rows, through(self.steps, Ball(x[rows]))) for rows in parts])
+        return Start(self.unit, [(rows, *self._part(x[rows])) for rows in parts])
+
+    @np.errstate(over="ignore", invalid="ignore", under="ignore")
+    def _part(self, x: np.ndarray) -> tuple[np.ndarray, Growth]:
+        first = self.steps[0] if len(self.steps) == 1 else None
+        if isinstance(first, Linear) and first.rad_T is None:
+            mid, size = first.point(x)
+            return mid, Rounding(self.unit, size, first.rows, first.floor)
+        box = through(self.steps, Ball(x))
+        return box.mid, Plain(self.unit, box.radius())

@@ -53,11 +53,14 @@ def sum_up(x: np.ndarray, axis: int = -1) -> np.ndarray:
 def norm_up(x: np.ndarray, axis: int = -1) -> np.ndarray:
     """Upper bound of the Euclidean norm along one axis, for entries of any sign."""
     k = x.shape[axis]
-    squares = _dot(x) if axis in (-1, x.ndim - 1) else _dot(np.moveaxis(x, axis, 0), "i...")
+    squares = _squares(x, axis)
     # k + 1 roundings whatever the order of the sum; a square may underflow
     return up(np.sqrt(up(squares * (1.0 + (k + 3) * 2.0 * U) + TINY)))
 
 
-def _dot(x: np.ndarray, axes: str = "...i") -> np.ndarray:
-    """Σ x² along the axis i, without an array of squares."""
-    return np.einsum(f"{axes},{axes}->...", x, x)
+def _squares(x: np.ndarray, axis: int) -> np.ndarray:
+    """Σ x² along an axis, without an array of squares; along the last one as products of rows."""
+    if axis in (-1, x.ndim - 1):
+        return np.matmul(x[..., None, :], x[..., :, None])[..., 0, 0]
+    moved = np.moveaxis(x, axis, 0)
+    return np.einsum("i...,i...->...", moved, moved)

@@ -16,10 +16,14 @@ from certlip.linalg.rigorous.single import U, rounded_up
 class SingleStart:
     """Boxes that hold those of `start`."""
 
+    @np.errstate(over="ignore", invalid="ignore", under="ignore")
     def __init__(self, start: Start) -> None:
         # a product and a sum follow: what they may lose is added beforehand, here and by `around`
         self.unit = rounded_up(up(start.unit * (1.0 + 4.0 * U)))
-        self.parts = [(rows, Single.around(mid, own)) for rows, mid, own in start.parts]
+        self.parts = [
+            (rows, Single.around(mid, growth(np.zeros(len(mid)), mid)))
+            for rows, mid, growth in start.parts
+        ]
 
     def within(self, r: np.ndarray) -> Iterator[tuple[slice, Single]]:
         """The boxes for ‖x′ − x‖∞ ≤ r (batch,), and whose they are; none where all r are NaN."""
