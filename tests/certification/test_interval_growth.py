@@ -9,11 +9,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from certlip.certification.interval import growth as growth_module
+from certlip.certification.interval import start as start_module
 from certlip.certification.interval.affine import Matrix
 from certlip.certification.interval.convolution import Gathered, kernel
 from certlip.certification.interval.growth import Plain, Rounding
+from certlip.certification.interval.single.base import Single
+from certlip.certification.interval.single.start import SingleStart
 from certlip.certification.interval.start import Front
 from certlip.linalg.rigorous.ball import Ball
+
+U = 2.0**-53
 
 sizes = st.one_of(
     st.floats(0.0, 1e150),
@@ -108,3 +113,54 @@ def test_what_a_point_becomes_is_held_without_any_radius(kind):
     off = np.array([abs(truth(step, x[i]) - exact(box.mid[i])) for i in range(4)])
     assert (off > 0).any()
     assert (off <= exact(box.radius())).all()
+
+
+@pytest.mark.parametrize("kind", fronts())
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.uint8, np.int64])
+def test_inputs_of_other_types_are_taken_as_doubles(kind, dtype):
+    x = np.random.default_rng(4).integers(0, 200, (4, 18)).astype(dtype)
+    front = Front(fronts()[kind], 18)
+    boxes = [next(front(each).within(np.full(4, 0.1)))[1] for each in (x, x.astype(float))]
+    assert boxes[0].mid.dtype == boxes[0].radius().dtype == np.float64
+    np.testing.assert_array_equal(boxes[0].mid, boxes[1].mid)
+    np.testing.assert_array_equal(boxes[0].radius(), boxes[1].radius())
+
+
+def test_weights_that_are_off_are_held_at_a_point_and_cost_no_more_than_their_share():
+    # the second number is large, and nothing of it is read
+    W = Ball(np.array([[1.0, 0.0]]), np.array([[U, 0.0]]))
+    x = np.array([[0.3, 1e18]])
+    step = Matrix(W, np.zeros(1))
+    [(_, box)] = list(Front([step], 2)(x).within(np.zeros(1)))
+    for rad in (box.radius(), step(Ball(x)).radius()):
+        assert U * 0.3 <= rad[0, 0] <= 1e-15
+
+
+@pytest.mark.parametrize("kind", fronts())
+def test_parts_have_the_boxes_of_their_own_rows(kind, monkeypatch):
+    rng = np.random.default_rng(5)
+    x, r = rng.standard_normal((11, 18)), rng.uniform(0.1, 1.0, 11)
+    front = Front(fronts()[kind], 18)
+    [(_, whole)] = list(front(x).within(r))
+    monkeypatch.setattr(start_module, "WORKING", 1)
+    monkeypatch.setattr(start_module, "FEWEST", 4)
+    start = front(x)
+    for found in (start.within(r), SingleStart(start).within(r)):
+        parts = [(rows, box.ball() if isinstance(box, Single) else box) for rows, box in found]
+        assert [rows.start for rows, _ in parts] == [0, 4, 8]
+        for rows, box in parts:
+            np.testing.assert_allclose(box.mid, whole.mid[rows], rtol=1e-6, atol=1e-3)
+            np.testing.assert_allclose(box.radius(), whole.radius()[rows], rtol=1e-5, atol=1e-3)
+
+
+def test_what_the_front_rounds_is_in_single_precision_as_well():
+    # 0.3 + 1e18 − 1e18 in any order: what is lost is far above what floats lose of the result
+    step, x = Matrix(np.array([[1.0, 1.0, -1.0]]), np.zeros(1)), np.array([[0.3, 1e18, 1e18]])
+    x, true, lost = np.concatenate([x, x[:, ::-1] * [-1, 1, -1]]), Fraction(0.3), False
+    for start in (Front([step], 3)(x), SingleStart(Front([step], 3)(x))):
+        [(_, box)] = list(start.within(np.zeros(2)))
+        ball = box.ball() if isinstance(box, Single) else box
+        for y, rad in zip(ball.mid[:, 0], ball.radius()[:, 0], strict=True):
+            lost |= y == 0.0
+            assert abs(true - Fraction(y)) <= Fraction(rad)
+    assert lost

@@ -35,6 +35,39 @@ def test_what_has_no_share_does_not_count_as_exact():
         assert not exactly or step.off > affine_module.gamma(3)
 
 
+def test_one_weight_that_is_off_is_enough():
+    rad = np.zeros((1, 1000))
+    rad[0, 7] = 1e-11
+    step = Matrix(Ball(np.ones((1, 1000)), rad), np.zeros(1))
+    assert step.rad_T is not None
+    x = np.zeros((1, 1000))
+    x[0, 7] = 1.0
+    assert step(around(x, np.zeros(1))).radius()[0, 0] >= 1e-11
+
+
+def test_what_a_bias_is_off_by_is_held():
+    step = Matrix(np.ones((2, 1)), Ball(np.array([1.0, 2.0]), np.array([0.5, 0.0])))
+    for box in (step(Ball(np.zeros((1, 1)))), step(around(np.zeros((1, 1)), np.zeros(1)))):
+        assert 0.5 <= box.radius()[0, 0] <= 0.5001
+        assert box.radius()[0, 1] <= 1e-14
+
+
+def test_the_rounding_of_radii_is_counted():
+    # all but the first of 4000 numbers are lost in the sum of the lane that has the first
+    k = 4000
+    r = np.full((1, k), 2.0**-54)
+    r[0, 0] = 1.0
+    step, true = Matrix(np.ones((1, k)), np.zeros(1)), 1 + (k - 1) * Fraction(2) ** -54
+
+    def held():
+        found = step(Ball(np.zeros((1, k)), r.copy()))
+        return Fraction(found.radius()[0, 0]) >= true
+
+    assert held()
+    step.size_T = np.ones((k, 1))
+    assert not held()
+
+
 def missed(draws):
     """How often W′x + b of a W′ in the ball is outside of the box of a point."""
     count = 0

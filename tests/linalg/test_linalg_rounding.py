@@ -65,6 +65,16 @@ def test_norm_up_of_rows_and_of_columns_is_that_of_each(values):
     assert norm_up(x[None].repeat(2, axis=0), axis=1).shape == (2, 3)
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_norm_up_covers_long_sums_that_round_down(axis):
+    """All but the first number are lost in the lane that has it."""
+    k = 100_000
+    x = np.full((1, k), 2.0**-27)
+    x[0, 0] = 1.0
+    bound = norm_up(x if axis else np.ascontiguousarray(x.T), axis=axis)[0]
+    assert Fraction(float(bound)) ** 2 >= 1 + (k - 1) * Fraction(1, 2**54)
+
+
 def test_norm_up_beats_what_one_nextafter_would_miss():
     rng = np.random.default_rng(0)
     for _ in range(300):

@@ -52,7 +52,7 @@ class Linear(Step):
         """x (batch, d) with weights (k, sums) in place of W: (batch, outputs)."""
 
     def __call__(self, box: Ball) -> Ball:
-        if box.rad is None and self.rad_T is None:
+        if box.rad is None and self.W.rad is None:
             mid, size = self.point(box.mid)
             rad = np.multiply(size[:, None], self.rows, out=np.empty_like(mid))
             rad += self.floor
@@ -112,7 +112,7 @@ def _share(W: Ball) -> float:
         return 0.0
     with np.errstate(over="ignore", divide="ignore", invalid="ignore", under="ignore"):
         shares = np.where(W.rad == 0.0, 0.0, up(W.rad) / np.abs(W.mid))
-    return float(up(shares.max()) + TINY)  # a quotient may underflow
+        return float(up(shares.max()) + TINY)  # a quotient may underflow
 
 
 def affine(block: Affine) -> list[Step]:

@@ -59,8 +59,9 @@ class Front:
     @np.errstate(over="ignore", invalid="ignore", under="ignore")
     def _part(self, x: np.ndarray) -> tuple[np.ndarray, Growth]:
         first = self.steps[0] if len(self.steps) == 1 else None
-        if isinstance(first, Linear) and first.rad_T is None:
-            mid, size = first.point(x)
+        box = Ball(x)  # doubles
+        if isinstance(first, Linear) and first.W.rad is None:
+            mid, size = first.point(box.mid)
             return mid, Rounding(self.unit, size, first.rows, first.floor)
-        box = through(self.steps, Ball(x))
+        box = through(self.steps, box)
         return box.mid, Plain(self.unit, box.radius())
