@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from certlip._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from certlip.api.attacked import attack as attack
     from certlip.api.bounds import check_lmi as check_lmi
     from certlip.api.bounds import lipschitz as lipschitz
     from certlip.api.certified import certify as certify
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Network": "certlip.blocks",
+    "attack": "certlip.api.attacked",
     "certify": "certlip.api.certified",
     "check_certificate": "certlip.checker",
     "check_lmi": "certlip.api.bounds",
@@ -42,6 +44,7 @@ _HOME = {
 __all__ = [
     "Network",
     "__version__",
+    "attack",
     "certify",
     "check_certificate",
     "check_lmi",

@@ -13,6 +13,7 @@ from .annotating import announce_in_actions
 from .falsifying import USUAL, Attacks, parse_attacks
 from .options import (
     EPS,
+    EPS_LINF,
     DataDir,
     DatasetName,
     Gates,
@@ -26,8 +27,6 @@ from .options import (
 from .ranks import together
 from .searching import one_search
 from .session import Session, command
-
-EPS_LINF = "1/255,2/255,8/255,0.1"
 
 
 def certify(

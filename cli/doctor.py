@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-from pathlib import Path
 from typing import Any
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
+from .data import entry, in_words
 from .options import DataDir
 from .session import Session, command
 
@@ -23,11 +23,10 @@ def doctor(session: Session, data_dir: DataDir = None) -> int:
     """Report versions, devices, solvers, the MOSEK licence and dataset folders."""
     import torch
 
-    from certlip import data
     from certlip._version import __version__
+    from certlip.data import READERS
     from certlip.lmi.solvers import SOLVERS
 
-    folder = data_dir or os.environ.get("CERTLIP_DATA_DIR")
     session.prepare_torch()
     facts: dict[str, Any] = {
         "certlip": __version__,
@@ -41,7 +40,7 @@ def doctor(session: Session, data_dir: DataDir = None) -> int:
         "solvers": {name: _version(name) for name in SOLVER_PACKAGES},
         "mosek licence": "no" if SOLVERS["mosek"].missing() else "yes",
         "multiplier solvers": {n: kind.missing() or "yes" for n, kind in SOLVERS.items()},
-        "datasets": {name: _dataset(name, folder) for name in data.READERS},
+        "datasets": {name: in_words(entry(name, data_dir)) for name in READERS},
     }
     table = Table("what", "value", title="certlip doctor")
     for key, value in facts.items():
@@ -64,18 +63,6 @@ def _version(name: str) -> str | None:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _dataset(name: str, folder: str | Path | None) -> str:
-    from certlip import data
-    from certlip.errors import InputError
-
-    if data.READERS[name].argument:
-        return f"give the path as {name}:{data.READERS[name].argument}"
-    try:
-        return f"{len(data.load(name, split='test', data_dir=folder)):,} test samples"
-    except InputError as error:
-        return str(error)
 
 
 def register(app: typer.Typer) -> None:

@@ -50,12 +50,14 @@ COMMANDS = (
     "check_lmi",
     "lipschitz",
     "certify",
+    "attack",
     "verify",
     "report",
     "compare",
     "inspect",
     "convert",
     "doctor",
+    "data",
     "init",
 )
 

@@ -36,6 +36,7 @@ Gates = Annotated[
 ]
 OutDir = Annotated[Path, typer.Option("--out", help="Folder for what is written.")]
 EPS = "36/255,72/255,108/255,1"
+EPS_LINF = "1/255,2/255,8/255,0.1"
 EpsOption = Annotated[str, typer.Option("--eps", help="Radii in raw input units.")]
 
 

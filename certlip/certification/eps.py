@@ -22,6 +22,12 @@ class Eps:
     text: str
     upper: float
 
+    @property
+    def lower(self) -> float:
+        """The largest double at or below it: no point of that ball is farther out than ε."""
+        above = Fraction(self.upper) > Fraction(self.text)
+        return math.nextafter(self.upper, 0.0) if above else self.upper
+
 
 def parse_eps(text: str) -> list[Eps]:
     """The comma-separated ε of an option.

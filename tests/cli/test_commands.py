@@ -113,6 +113,21 @@ def test_doctor_reports(certlip, tmp_path):
     assert set(result.document["solvers"]) == {"cvxpy", "clarabel", "scs", "mosek"}
 
 
+def test_data_list_says_what_is_there_and_what_is_missing(certlip, tmp_path):
+    result = certlip("data", "list", "--json", "--data-dir", tmp_path)
+    assert result.code == 0
+    found = {entry["name"]: entry for entry in result.document["datasets"]}
+    assert found["digits"]["test"] == {"n": 360, "shape": [1, 8, 8], "classes": 10}
+    assert found["digits"]["splits"] == ["train", "validation", "test", "all"]
+    assert found["mnist"]["test"] is None
+    assert "not found" in found["mnist"]["test_reason"]
+    assert "360 test samples" in result.err
+    assert found["npz:PATH"]["test_reason"] == "give the path as npz:PATH"
+    refused = certlip("data", "remove")
+    assert refused.code == 2
+    assert "'remove': expected list" in refused.err
+
+
 def test_train_lists_recipes(certlip):
     result = certlip("train", "--list", "--json")
     assert result.code == 0

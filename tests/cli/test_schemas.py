@@ -54,6 +54,8 @@ LINES = {
     "lipschitz": ("lipschitz", "SLL", "--no-pairs", "--max-seconds", "1"),
     "inspect": ("inspect", "LBEN"),
     "doctor": ("doctor",),
+    "data": ("data", "list"),
+    "attack": ("attack", "SLL", "--dataset", "digits", "--limit", 9, "--steps", 2),
     "recipes": ("train", "--list"),
     "config": ("certify", "--print-config"),
     "init": ("init",),

@@ -9,12 +9,14 @@ from typing import Any
 from certlip.errors import InputError
 
 NAMES = (
+    "attack-1",
     "certificate-2",
     "certify-1",
     "check-lmi-1",
     "compare-1",
     "config-1",
     "convert-1",
+    "data-1",
     "demo-1",
     "doctor-1",
     "export-1",
