@@ -100,16 +100,16 @@ def attack(
     return attack_network(
         *(network, path_of(model), samples, prove(network)),
         eps=asked,
-        norm=norm,
         settings={"dataset": samples.name, "split": samples.split, "limit": None},
+        check=check,
+        seed=seed,
+        on_progress=on_progress,
+        norm=norm,
         semantics=semantics,
         attacks=attacks,
         steps=steps,
         restarts=restarts,
-        check=check,
-        seed=seed,
         device=device,
-        on_progress=on_progress,
     )
 
 
@@ -120,32 +120,20 @@ def attack_network(
     proof: NetworkProof,
     *,
     eps: Sequence[Any],
-    norm: str,
     settings: dict[str, Any],
-    semantics: str,
-    attacks: Sequence[str],
-    steps: int,
-    restarts: int,
     check: bool,
     seed: int,
-    device: str,
     on_progress: Callable[[int, int], None] | None = None,
+    **how: Any,
 ) -> AttackResult:
-    """The same of a proven network and a dataset; `settings` says which."""
+    """The same of a proven network and a dataset, named by `settings`; `how` is what `Falsifier` takes."""
     n = len(data)
     if not n:
         raise InputError("no samples: nothing to attack")
     check_samples(network, data.rows(slice(1)), data.label[:1])
     asked = sorted(eps, key=lambda e: e.upper)
-    falsifier = Falsifier(
-        *(network, proof),
-        norm=norm,
-        semantics=semantics,
-        attacks=attacks,
-        steps=steps,
-        restarts=restarts,
-        device=device,
-    )
+    falsifier = Falsifier(network, proof, **how)
+    norm, semantics, device = (how[key] for key in ("norm", "semantics", "device"))
     certifier = None
     if check:
         certifier = Certifier(
@@ -189,9 +177,9 @@ def attack_network(
         "natural_accuracy": correct / n,
         "robust_accuracy_upper": {e.text: int(shares[e.text]) / n for e in eps},
         "found": {e.text: correct - int(shares[e.text]) for e in eps},
-        "attacks": list(attacks),
-        "steps": steps,
-        "restarts": restarts,
+        "attacks": list(how["attacks"]),
+        "steps": how["steps"],
+        "restarts": how["restarts"],
         "checked": len(found) if check else 0,
         "broken": len(broken),
         "seconds": time.perf_counter() - start,
