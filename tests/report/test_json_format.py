@@ -128,7 +128,9 @@ def test_schemas_are_schemas(name: str) -> None:
 
 
 def test_unknown_schema() -> None:
-    with pytest.raises(InputError, match="schema 'certify-2': expected certificate-2, certify-1"):
+    with pytest.raises(
+        InputError, match="schema 'certify-2': expected attack-1, certificate-2, certify-1"
+    ):
         load_schema("certify-2")
 
 
