@@ -23,6 +23,7 @@ from certlip.layers.base import (
 )
 from certlip.layers.image import ConvLayer
 from certlip.linalg.operators import Circulant
+from certlip.linalg.solve import solve
 
 
 def cayley(Z: Tensor) -> Tensor:
@@ -35,7 +36,7 @@ def cayley(Z: Tensor) -> Tensor:
     eye = torch.eye(n, dtype=Z.dtype, device=Z.device)
     A = X - X.mH + Y.mH @ Y
     # (I − A)(I + A)⁻¹ and Y(I + A)⁻¹ by one factorization of (I + A)ᴴ
-    right = torch.linalg.solve((eye + A).mH, torch.cat([(eye - A).mH, -2.0 * Y.mH], dim=-1))
+    right = solve((eye + A).mH, torch.cat([(eye - A).mH, -2.0 * Y.mH], dim=-1))
     return right.mH
 
 

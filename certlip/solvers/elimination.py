@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from certlip.blocks.activations import Sigma
+from certlip.linalg.solve import solve
 
 LARGEST = 1e3  # of R: beyond it the elimination would lose too many digits
 
@@ -41,7 +42,7 @@ def elimination_of(A: Tensor, sigma: Sigma) -> Elimination | None:
     A_l, A_r = A[:, linear], A[:, rest]
     eye = torch.eye(len(linear), dtype=A.dtype, device=A.device)
     try:
-        R = torch.linalg.solve(eye - A_l[:, :, linear], eye.expand(len(A), -1, -1))
+        R = solve(eye - A_l[:, :, linear], eye.expand(len(A), -1, -1))
     except RuntimeError:  # I − W_ll is singular
         return None
     if not bool((R.abs() <= LARGEST).all()):

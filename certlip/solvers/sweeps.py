@@ -23,6 +23,7 @@ from torch import Tensor
 
 from certlip.blocks.activations import Sigma
 from certlip.linalg.operators import Operator
+from certlip.linalg.solve import solve
 from certlip.solvers.elimination import Elimination, elimination_of
 
 State = dict[str, Tensor]
@@ -74,7 +75,7 @@ class Sweep(ABC):
         mean = J[J.isfinite().all(dim=1)].mean(dim=0).to(A.dtype)[:, None]
         eye = torch.eye(self.units, dtype=A.dtype, device=A.device)
         try:
-            C = self.ready(torch.linalg.solve(eye - mean * A, mean * E))
+            C = self.ready(solve(eye - mean * A, mean * E))
         except RuntimeError:  # LinAlgError, which torch does not export to type checkers
             return None
         return C if bool(C.isfinite().all()) else None

@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
+from certlip.linalg.solve import solve
+
 
 class Operator(ABC):
     """A linear map on rows of a batch, (batch, in_width) → (batch, out_width).
@@ -76,7 +78,7 @@ class Operator(ABC):
         step = alpha[:, None] if isinstance(alpha, Tensor) else alpha
         scaled = step * (eye - A)
         # solved against the identity: batched inverses may hang on CPU threads
-        return self.from_blocks(torch.linalg.solve(eye + scaled, eye.expand_as(A)))
+        return self.from_blocks(solve(eye + scaled, eye.expand_as(A)))
 
     def spread(self, per_unit: Tensor) -> Tensor:
         """A value per unit (units,) as a value per coordinate (units·repeat,)."""
