@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import statistics
 import tempfile
 import tracemalloc
@@ -99,14 +100,16 @@ class Repeated(Sequence[Sample]):
 def test_memory_of_a_page_does_not_grow_with_the_rows():
     """Ten times the rows: the peak stays where it was."""
     part = make_samples(2000, 1, 0.1)
-    document, peaks = make_document(part), []
+    document, peaks = make_document(part), {10: [], 100: []}
     get_format("html").render(document, part)  # fills caches
-    for times in (10, 100):
+    # what a thread of an earlier test allocates meanwhile is counted too: the least of two
+    for times in (10, 100, 10, 100):
+        gc.collect()
         tracemalloc.start()
         try:
             page = get_format("html").render(document, Repeated(part, times))
-            peaks.append(tracemalloc.get_traced_memory()[1])
+            peaks[times].append(tracemalloc.get_traced_memory()[1])
         finally:
             tracemalloc.stop()
         assert f"{2000 * times:,}" in page
-    assert peaks[1] < 1.1 * peaks[0], peaks
+    assert min(peaks[100]) < 1.1 * min(peaks[10]), peaks
